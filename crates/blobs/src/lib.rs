@@ -1,0 +1,95 @@
+//! Blobs: bytes written once, never changed, named by an id.
+//!
+//! What lives here: the trait [`Blobs`] with staging ([`Stage`], [`Staged`]) and verified reading ([`Blob`]), and its
+//! engines. What does not: names, references, counting, and who may read what. The local engine holds the only fsync
+//! and the only rename in the tree.
+//!
+//! The order that makes a crash harmless: stage, compare the checksum, seal (bytes and name are durable), and only
+//! then the catalog. A blob nobody refers to is garbage that the sweeper finds with [`Blobs::sealed_between`].
+
+use std::{future::Future, pin::Pin};
+
+use bytes::Bytes;
+use model::{AccountId, BlobId, Digest, Result, Time};
+
+/// A boxed future: these traits are used as objects.
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A store of blobs.
+pub trait Blobs: Send + Sync {
+    /// Begins a blob. Nothing has a durable name before [`Staged::seal`].
+    ///
+    /// # Errors
+    /// [`model::Error::Full`], [`model::Error::Storage`].
+    fn stage(&self, account: AccountId, now: Time) -> Task<'_, Result<Box<dyn Stage>>>;
+    /// Opens a sealed blob for reading; checks that it is whole (its length and its own description of itself).
+    ///
+    /// # Errors
+    /// [`model::Error::Damaged`] when it is missing or is not what was sealed, [`model::Error::Storage`].
+    fn open(&self, id: BlobId) -> Task<'_, Result<Box<dyn Blob>>>;
+    /// Removes a sealed blob; one that is not there is a success.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`].
+    fn remove(&self, id: BlobId) -> Task<'_, Result<()>>;
+    /// The sealed blobs staged before `before` and changed on disk since `since`, handed over in batches to `visit`
+    /// (called on a thread that may block): what the sweeper compares with the catalog.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`].
+    fn sealed_between(
+        &self,
+        since: Time,
+        before: Time,
+        visit: Box<dyn FnMut(Vec<BlobId>) + Send>,
+    ) -> Task<'_, Result<()>>;
+}
+
+/// A blob that is being written. Dropping it discards it.
+pub trait Stage: Send {
+    /// Appends bytes. Returns when they are taken over, which may be before they are on disk; what is taken over and
+    /// not yet written is bounded, so a slow disk holds the writer back.
+    ///
+    /// # Errors
+    /// [`model::Error::Full`], [`model::Error::Storage`]; the stage is then of no more use.
+    fn write(&mut self, bytes: Bytes) -> Task<'_, Result<()>>;
+    /// Ends the content: all bytes are hashed and handed to the file system, none is durable yet.
+    ///
+    /// # Errors
+    /// As [`Stage::write`].
+    fn finish(self: Box<Self>) -> Task<'static, Result<Box<dyn Staged>>>;
+}
+
+/// A whole blob without a name. Dropping it discards it.
+pub trait Staged: Send {
+    /// Its length in bytes.
+    fn len(&self) -> u64;
+    /// Whether it holds no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// SHA-256 of its bytes.
+    fn digest(&self) -> Digest;
+    /// Makes bytes and name durable. Afterwards it is the catalog's to refer to; an error leaves nothing behind but,
+    /// at worst, garbage for the sweeper.
+    ///
+    /// # Errors
+    /// [`model::Error::Full`], [`model::Error::Storage`]. A failed sync is never tried again.
+    fn seal(self: Box<Self>) -> Task<'static, Result<BlobId>>;
+}
+
+/// A sealed blob, open for reading. Stays readable after its removal until dropped.
+pub trait Blob: Send + Sync {
+    /// Its length in bytes.
+    fn len(&self) -> u64;
+    /// Whether it holds no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Reads `len` bytes from `offset`, each block they lie in compared with its checksum first.
+    ///
+    /// # Errors
+    /// [`model::Error::Damaged`] when a block is not what was written, or the range is not inside the blob;
+    /// [`model::Error::Storage`].
+    fn read(&self, offset: u64, len: usize) -> Task<'_, Result<Bytes>>;
+}

@@ -1,0 +1,170 @@
+//! The handle operations hold: it turns closures into jobs for an engine and their results into futures.
+//!
+//! A closure may run more than once (an engine may retry it); its effects on anything but the transaction wait for the
+//! future's result.
+
+use std::sync::Arc;
+
+use model::{Error, Result};
+use tokio::sync::oneshot;
+
+use crate::{Read, Tx};
+
+/// A catalog. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Catalog(Arc<dyn Engine>);
+
+/// What an engine has done since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Write transactions whose changes were made durable.
+    pub commits: u64,
+    /// Groups they were made durable in: one synced log write each.
+    pub groups: u64,
+}
+
+/// A store of records. Implemented by engines, held to the law of `suite`.
+pub trait Engine: Send + Sync {
+    /// Runs a job over one snapshot; the job has its result when it has run. A cheap job may run on the calling
+    /// thread before this returns.
+    fn read(&self, job: Box<dyn ReadJob>);
+    /// Runs a job in a transaction, then tells it whether its changes are durable.
+    fn write(&self, job: Box<dyn WriteJob>);
+    /// What was done so far.
+    fn stats(&self) -> Stats;
+}
+
+/// Work over a snapshot.
+pub trait ReadJob: Send {
+    /// Does the work and answers whoever waits, unless `snapshot` is the reason why there is none.
+    fn run(self: Box<Self>, snapshot: Result<&mut dyn Read>);
+    /// Whether the work may take long (a page of a listing): engines keep such jobs off threads that serve others.
+    fn is_long(&self) -> bool;
+}
+
+/// Work in a transaction.
+pub trait WriteJob: Send {
+    /// Does the work. May be called again, on a fresh view; only the last result counts. `false`: the work failed its
+    /// rules, and whatever it put into `tx` must leave nothing behind.
+    fn run(&mut self, tx: &mut dyn Tx) -> bool;
+    /// Called once, last: whether what `run` put into the transaction is durable. After a `run` that returned `false`
+    /// there is nothing to be durable and `durable` is `Ok`.
+    fn finish(self: Box<Self>, durable: Result<()>);
+}
+
+impl Catalog {
+    /// A handle on an engine.
+    pub fn new(engine: Arc<dyn Engine>) -> Self {
+        Self(engine)
+    }
+
+    /// Runs a short closure over one snapshot.
+    ///
+    /// # Errors
+    /// What the closure returns, or a fault of storage.
+    pub async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
+    {
+        self.run_read(work, false).await
+    }
+
+    /// Runs a closure that may take long (a page of a listing) over one snapshot.
+    ///
+    /// # Errors
+    /// What the closure returns, or a fault of storage.
+    pub async fn scan<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
+    {
+        self.run_read(work, true).await
+    }
+
+    async fn run_read<T, F>(&self, work: F, long: bool) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
+    {
+        let (answer, result) = oneshot::channel();
+        self.0.read(Box::new(ReadWork { work, answer, long }));
+        result.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Runs a closure in a transaction. The future is ready when the changes are durable. Dropping the future does not
+    /// undo or stop the transaction.
+    ///
+    /// # Errors
+    /// What the closure returns (then nothing was changed), or a fault of storage (then a change is durable or not;
+    /// [`Error::Storage`] does not say which).
+    pub async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
+    {
+        let (answer, result) = oneshot::channel();
+        self.0.write(Box::new(WriteWork { work, result: None, answer }));
+        result.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// What the engine has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+}
+
+fn stopped() -> Error {
+    Error::Unavailable("the catalog has stopped".to_owned())
+}
+
+struct ReadWork<T, F> {
+    work: F,
+    answer: oneshot::Sender<Result<T>>,
+    long: bool,
+}
+
+impl<T, F> ReadJob for ReadWork<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut dyn Read) -> Result<T> + Send,
+{
+    fn run(self: Box<Self>, snapshot: Result<&mut dyn Read>) {
+        let result = snapshot.and_then(self.work);
+        // Nobody waits any more: the request was given up, and a read has no effect to keep.
+        drop(self.answer.send(result));
+    }
+
+    fn is_long(&self) -> bool {
+        self.long
+    }
+}
+
+struct WriteWork<T, F> {
+    work: F,
+    result: Option<Result<T>>,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> WriteJob for WriteWork<T, F>
+where
+    T: Send,
+    F: FnMut(&mut dyn Tx) -> Result<T> + Send,
+{
+    fn run(&mut self, tx: &mut dyn Tx) -> bool {
+        let result = (self.work)(tx);
+        let keep = result.is_ok();
+        self.result = Some(result);
+        keep
+    }
+
+    fn finish(self: Box<Self>, durable: Result<()>) {
+        let result = match (durable, self.result) {
+            (Err(e), _) => Err(e),
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(stopped()),
+        };
+        // Nobody waits any more: the change is made all the same.
+        drop(self.answer.send(result));
+    }
+}

@@ -1,0 +1,141 @@
+//! What operations may ask of a catalog, inside one transaction.
+//!
+//! Everything is synchronous: a closure over these traits cannot be cancelled half-way and cannot wait for a blob.
+//! Errors are faults of storage only ([`model::Error::is_ours`]); that something is not there is `None`.
+
+use bytes::Bytes;
+use model::{
+    Account, AccountId, BlobId, DirId, Directory, File, FileAttrs, InlineId, KeyPair, Node, Resolved, Result,
+    Session, Time, TokenHash, TreePath, Usage, User, UserId,
+};
+
+/// A name in a directory: where an entry stands or will stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The account.
+    pub account: AccountId,
+    /// The directory that holds the name.
+    pub dir: DirId,
+    /// One path segment.
+    pub name: &'a str,
+}
+
+/// Lookups and scans over one snapshot (or, inside a [`Tx`], over the transaction's own view).
+pub trait Read {
+    /// An account by id.
+    fn account(&mut self, id: AccountId) -> Result<Option<Account>>;
+    /// An account by name, exact case.
+    fn account_by_name(&mut self, name: &str) -> Result<Option<Account>>;
+    /// All accounts, by id.
+    fn accounts(&mut self) -> Result<Vec<Account>>;
+    /// What an account holds.
+    fn usage(&mut self, account: AccountId) -> Result<Usage>;
+    /// A user by id.
+    fn user(&mut self, id: UserId) -> Result<Option<User>>;
+    /// A user by name, exact case.
+    fn user_by_name(&mut self, name: &str) -> Result<Option<User>>;
+    /// All users, by id.
+    fn users(&mut self) -> Result<Vec<User>>;
+    /// A session by its token's hash, expired or not.
+    fn session(&mut self, token: &TokenHash) -> Result<Option<Session>>;
+    /// All sessions of a user, expired or not.
+    fn sessions_of(&mut self, user: UserId) -> Result<Vec<(TokenHash, Session)>>;
+    /// Up to `limit` sessions in the order of their hashes, after `after`.
+    fn sessions(&mut self, after: Option<TokenHash>, limit: usize) -> Result<Vec<(TokenHash, Session)>>;
+    /// The key pair with this access key.
+    fn key_pair(&mut self, access_key: &str) -> Result<Option<KeyPair>>;
+    /// The key pair of an account.
+    fn key_pair_of(&mut self, account: AccountId) -> Result<Option<KeyPair>>;
+
+    /// Walks a path from the account's top directory `root`. `None` when `root` itself is not there.
+    fn resolve(&mut self, account: AccountId, root: DirId, path: &TreePath) -> Result<Option<Resolved>>;
+    /// A directory's record by id.
+    fn directory(&mut self, account: AccountId, id: DirId) -> Result<Option<Directory>>;
+    /// What stands at a place.
+    fn node(&mut self, place: Place<'_>) -> Result<Option<Node>>;
+    /// The files of a directory with numbers above `after`, in the order of their numbers, `limit` at most: each is
+    /// handed to `visit` as (number, name, attributes). One scan of one index: no lookup per row.
+    fn list_files(
+        &mut self,
+        account: AccountId,
+        dir: DirId,
+        after: u64,
+        limit: usize,
+        visit: &mut dyn FnMut(u64, &str, &FileAttrs),
+    ) -> Result<()>;
+    /// The directories of a directory, likewise, as (number, name, record). With `details` false the record is not
+    /// looked up and `visit` gets `None`.
+    fn list_directories(
+        &mut self,
+        account: AccountId,
+        dir: DirId,
+        after: u64,
+        limit: usize,
+        details: bool,
+        visit: &mut dyn FnMut(u64, &str, Option<&Directory>),
+    ) -> Result<()>;
+
+    /// Content kept inline.
+    fn inline(&mut self, account: AccountId, id: InlineId) -> Result<Option<Bytes>>;
+    /// How many files refer to a blob; 0 for a blob nobody refers to.
+    fn blob_refs(&mut self, blob: BlobId) -> Result<u32>;
+    /// Up to `limit` blobs that wait for their bytes to be removed, in the order of their ids, after `after`, with the
+    /// time each was doomed.
+    fn doomed(&mut self, after: Option<BlobId>, limit: usize) -> Result<Vec<(BlobId, Time)>>;
+}
+
+/// Changes, all or none of which become durable. The catalog keeps indices, numbers and counters right:
+///
+/// - every entry stands in the index by name and in the index by number, and both agree;
+/// - a directory's counters count what the index by name holds, and its `last_*` never fall;
+/// - an entry's number is given when its name enters a directory and kept until it leaves it.
+///
+/// It does not set times, touch a parent's mtime, count usage, or follow references: operations do.
+pub trait Tx: Read {
+    /// A number never given before, from 1.
+    fn fresh_id(&mut self) -> Result<u64>;
+    /// Adds an account, or replaces the one with the same id.
+    fn put_account(&mut self, account: &Account) -> Result<()>;
+    /// Sets what an account holds.
+    fn put_usage(&mut self, account: AccountId, usage: Usage) -> Result<()>;
+    /// Adds a user, or replaces the one with the same id (its name does not change).
+    fn put_user(&mut self, user: &User) -> Result<()>;
+    /// Adds a session, or replaces the one with the same hash (its user does not change).
+    fn put_session(&mut self, token: &TokenHash, session: &Session) -> Result<()>;
+    /// Removes a session; nothing happens when there is none.
+    fn remove_session(&mut self, token: &TokenHash) -> Result<()>;
+    /// Sets an account's key pair; an earlier one is gone.
+    fn put_key_pair(&mut self, pair: &KeyPair) -> Result<()>;
+
+    /// Adds an account's top directory, which stands at no place.
+    fn put_root(&mut self, account: AccountId, directory: &Directory) -> Result<()>;
+    /// Adds a directory under a free name; its `number` is set by this call. Returns the record as stored.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`] when the name is taken or the directory that should hold it is missing: operations
+    /// look before they call.
+    fn add_directory(&mut self, place: Place<'_>, directory: Directory) -> Result<Directory>;
+    /// Sets a directory's mtime (seconds since the epoch).
+    fn touch_directory(&mut self, account: AccountId, id: DirId, mtime: u64) -> Result<()>;
+    /// Removes an empty directory from its place, record and all.
+    fn remove_directory(&mut self, place: Place<'_>) -> Result<()>;
+    /// Puts a file at a place: a new one gets the next number (its `number` field is ignored), one that is there is
+    /// replaced and keeps its number.
+    fn put_file(&mut self, place: Place<'_>, file: &File) -> Result<()>;
+    /// Removes a file's record from its place. Its content is not followed.
+    fn remove_file(&mut self, place: Place<'_>) -> Result<()>;
+    /// Moves what stands at `from` to the free place `to` of the same account, content and all. Within one directory it
+    /// keeps its number, in another it gets the next.
+    fn move_entry(&mut self, from: Place<'_>, to: Place<'_>) -> Result<()>;
+
+    /// Keeps content inline under a fresh id.
+    fn put_inline(&mut self, account: AccountId, id: InlineId, bytes: Bytes) -> Result<()>;
+    /// Removes inline content.
+    fn remove_inline(&mut self, account: AccountId, id: InlineId) -> Result<()>;
+    /// Sets how many files refer to a blob; 0 removes the count.
+    fn put_blob_refs(&mut self, blob: BlobId, refs: u32) -> Result<()>;
+    /// Puts a blob on the list of those whose bytes are to be removed.
+    fn doom(&mut self, blob: BlobId, now: Time) -> Result<()>;
+    /// Takes a blob off that list: its bytes are gone.
+    fn forget_doomed(&mut self, blob: BlobId) -> Result<()>;
+}

@@ -1,0 +1,86 @@
+//! The body of every answer, and nothing else of it.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::{Frame, SizeHint};
+use ops::model::Error;
+
+/// A request as hyper hands it over.
+pub(crate) type Request = http::Request<hyper::body::Incoming>;
+/// An answer as hyper takes it.
+pub(crate) type Reply = http::Response<Body>;
+
+/// Bytes in memory, or a stream of known length. A stream that fails ends the connection: the client sees a body that
+/// is shorter than announced, never a wrong one that looks whole.
+pub(crate) enum Body {
+    /// All of it, or nothing.
+    Whole(Option<Bytes>),
+    /// `left` bytes to come.
+    Stream { left: u64, source: Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>> },
+}
+
+impl Body {
+    /// No body.
+    pub(crate) fn empty() -> Self {
+        Body::Whole(None)
+    }
+
+    /// A body in memory.
+    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Body::Whole((!bytes.is_empty()).then_some(bytes))
+    }
+
+    /// A body of `len` bytes that comes as it is polled.
+    pub(crate) fn stream(
+        len: u64,
+        source: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
+    ) -> Self {
+        Body::Stream { left: len, source: Box::pin(source) }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.get_mut() {
+            Body::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Body::Stream { left, source } => match source.as_mut().poll_next(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(None) if *left > 0 => {
+                    Poll::Ready(Some(Err(Error::Damaged("content ended early".to_owned()))))
+                }
+                Poll::Ready(None) => Poll::Ready(None),
+                Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e))),
+                Poll::Ready(Some(Ok(bytes))) => {
+                    *left = left.saturating_sub(bytes.len() as u64);
+                    Poll::Ready(Some(Ok(Frame::data(bytes))))
+                }
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Whole(bytes) => bytes.is_none(),
+            Body::Stream { left, .. } => *left == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match self {
+            Body::Whole(bytes) => bytes.as_ref().map_or(0, Bytes::len) as u64,
+            Body::Stream { left, .. } => *left,
+        })
+    }
+}
