@@ -31,13 +31,18 @@ impl Account {
     /// an API path.
     pub fn check_name(name: &str) -> Result<()> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if name.is_empty() || name.len() > limits::ACCOUNT_NAME_BYTES_MAX || !name.bytes().all(plain) {
+        if name.is_empty()
+            || name.len() > limits::ACCOUNT_NAME_BYTES_MAX
+            || !name.bytes().all(plain)
+        {
             return Err(Error::InvalidName("an account name is 1 to 63 of a-z, A-Z, 0-9, - and _"));
         }
         if name.starts_with('-') || name.ends_with('-') {
             return Err(Error::InvalidName("an account name does not begin or end with -"));
         }
-        if ["jsonrpc", "jsonrpc2", "account", "post", "multipart", "console", "metrics"].contains(&name) {
+        if ["jsonrpc", "jsonrpc2", "account", "post", "multipart", "console", "metrics"]
+            .contains(&name)
+        {
             return Err(Error::InvalidName("this name is a path of the API"));
         }
         Ok(())
@@ -84,9 +89,13 @@ impl User {
     /// # Errors
     /// [`Error::InvalidName`] when empty, longer than 255 bytes, or with control characters (names travel in headers).
     pub fn check_name(name: &str) -> Result<()> {
-        if name.is_empty() || name.len() > limits::USERNAME_BYTES_MAX || name.chars().any(char::is_control)
+        if name.is_empty()
+            || name.len() > limits::USERNAME_BYTES_MAX
+            || name.chars().any(char::is_control)
         {
-            return Err(Error::InvalidName("a user name is 1 to 255 bytes without control characters"));
+            return Err(Error::InvalidName(
+                "a user name is 1 to 255 bytes without control characters",
+            ));
         }
         Ok(())
     }

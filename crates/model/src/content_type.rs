@@ -6,7 +6,17 @@ use crate::{Error, Result, limits};
 
 /// Registered top-level types (IANA, RFC 6838 and its successors).
 const TOP_LEVEL: [&str; 11] = [
-    "application", "audio", "example", "font", "haptics", "image", "message", "model", "multipart", "text", "video",
+    "application",
+    "audio",
+    "example",
+    "font",
+    "haptics",
+    "image",
+    "message",
+    "model",
+    "multipart",
+    "text",
+    "video",
 ];
 
 /// A syntactically correct `type/subtype`, parameters allowed, of a registered top-level type.
@@ -49,7 +59,8 @@ impl fmt::Debug for ContentType {
 }
 
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 /// A quoted-string without its quotes: visible ASCII, space and tab, `"` and `\` only escaped.
@@ -113,8 +124,13 @@ mod tests {
     #[test]
     fn valid() {
         for text in [
-            "text/plain", "Text/HTML", "text/plain; charset=utf-8", "application/vnd.x+json;a=\"b;c\\\"d\"",
-            "video/x-flv", "font/woff2", "text/plain;",
+            "text/plain",
+            "Text/HTML",
+            "text/plain; charset=utf-8",
+            "application/vnd.x+json;a=\"b;c\\\"d\"",
+            "video/x-flv",
+            "font/woff2",
+            "text/plain;",
         ] {
             assert!(ContentType::parse(text).is_ok(), "{text}");
         }
@@ -123,8 +139,19 @@ mod tests {
     #[test]
     fn invalid() {
         for text in [
-            "", "text", "text/", "/plain", "foo/bar", "text/pl ain", "text/plain\r\nx: y", "text/plain; x",
-            "text/plain; a=\"b", "text/plain; =b", "text/a/b", "téxt/plain", "auto",
+            "",
+            "text",
+            "text/",
+            "/plain",
+            "foo/bar",
+            "text/pl ain",
+            "text/plain\r\nx: y",
+            "text/plain; x",
+            "text/plain; a=\"b",
+            "text/plain; =b",
+            "text/a/b",
+            "téxt/plain",
+            "auto",
         ] {
             assert_eq!(ContentType::parse(text), Err(Error::InvalidContentType), "{text}");
         }

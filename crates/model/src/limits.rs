@@ -28,4 +28,5 @@ pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
 pub const MTIME_MAX: u64 = 253_402_300_799;
 
 const _: () = assert!(PATH_BYTES_MAX == 4096 && INLINE_BYTES_MAX >= 4096);
-const _: () = assert!(SNIFF_BYTES_MAX <= INLINE_BYTES_MAX, "a stage begins only after the type can be told");
+const _: () =
+    assert!(SNIFF_BYTES_MAX <= INLINE_BYTES_MAX, "a stage begins only after the type can be told");

@@ -1,6 +1,6 @@
 //! Sessions and callers (protocol.md, sections 1 and 4).
 
-use crate::{AccountId, Owner, Time, TreePath, UserId};
+use crate::{AccountId, DirId, Owner, Time, TreePath, UserId};
 
 /// SHA-256 of a token's text: what is stored instead of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +44,8 @@ pub struct Caller {
     pub account: AccountId,
     /// Its name.
     pub account_name: String,
+    /// Its top directory.
+    pub top: DirId,
     /// The user.
     pub user: UserId,
     /// The user's name.

@@ -1,11 +1,8 @@
 //! Operations: the semantics of the service, each written once, over a catalog and blobs.
 //!
-//! What lives here: who may do what, what an operation entails, and in which order bytes, catalog and answer come. What
-//! does not: protocols (no code, no header, no JSON) and engines. Only `clock` reads the time; plain functions take `now`.
-
-use std::sync::Arc;
-
-use catalog::{Catalog, Stats};
+//! What lives here: who may do what, what an operation entails, and in which order bytes, catalog and answer come: bytes
+//! first, catalog second, answer third, clean-up last. What does not: protocols (no code, no header, no JSON) and
+//! engines. Only `clock` reads the time; plain functions over a transaction take `now`.
 
 pub mod admin;
 pub mod clock;
@@ -13,14 +10,22 @@ pub mod content_type;
 pub mod get;
 pub mod listing;
 pub mod namespace;
-pub mod password;
+mod password;
 pub mod put;
+mod reference;
 pub mod session;
 pub mod sweep;
 pub mod throttle;
+mod tree;
 pub mod vault;
 
-pub use admin::{Founded, NewUser};
+use std::sync::Arc;
+
+use blobs::Blobs;
+use catalog::Catalog;
+use model::Time;
+
+pub use admin::{Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
 pub use get::{AccountRef, Candidate, Opened};
 pub use listing::{Listed, Positions, Rows, Which};
@@ -28,3 +33,51 @@ pub use model;
 pub use namespace::{IfThere, Parents, Stat};
 pub use put::{PutSpec, Stored, Upload};
 pub use session::{LoggedIn, NewKeyPair};
+
+use crate::{clock::Clock, password::Passwords, throttle::Throttle, vault::Vault};
+
+/// The service: a catalog, blobs, and what operations need beside them. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+/// What the clones of a [`Store`] share.
+struct Shared {
+    catalog: Catalog,
+    blobs: Arc<dyn Blobs>,
+    clock: Arc<dyn Clock>,
+    vault: Vault,
+    passwords: Passwords,
+    throttle: Throttle,
+}
+
+/// What a [`Store`] is put together from.
+pub struct Parts {
+    /// Names and metadata.
+    pub catalog: Catalog,
+    /// Bytes.
+    pub blobs: Arc<dyn Blobs>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Encrypts what must be readable again.
+    pub vault: Vault,
+    /// How repeated wrong passwords are slowed down.
+    pub slow_down: throttle::SlowDown,
+}
+
+impl Store {
+    /// A service over these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Shared {
+            catalog: parts.catalog,
+            blobs: parts.blobs,
+            clock: parts.clock,
+            vault: parts.vault,
+            passwords: Passwords::new(),
+            throttle: Throttle::new(parts.slow_down),
+        }))
+    }
+
+    fn now(&self) -> Time {
+        self.0.clock.now()
+    }
+}

@@ -1,0 +1,102 @@
+//! Listing a directory: pages of entries in the order in which the directory received them (protocol.md, section 5).
+//!
+//! Rows go to the caller as they are scanned, so that a page is one scan and is rendered once.
+
+use model::{Caller, Directory, Error, FileAttrs, Result, TreePath};
+
+use crate::{Store, tree::locate};
+
+/// Which entries are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Files alone.
+    Files,
+    /// Directories alone.
+    Directories,
+    /// Both, each bounded by the page size.
+    Both,
+}
+
+/// A place in a listing: numbers of entries, 0 before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Positions {
+    /// Among the directories.
+    pub directories: u64,
+    /// Among the files.
+    pub files: u64,
+}
+
+/// Takes rows as they are scanned, on a thread that may block.
+pub trait Rows: Send + 'static {
+    /// A directory; `details` where they were asked for.
+    fn directory(&mut self, name: &str, details: Option<&Directory>);
+    /// A file.
+    fn file(&mut self, name: &str, attrs: &FileAttrs);
+}
+
+/// What a page held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Listed {
+    /// Where the page ended: the number of the last row of each kind, or where it began when there was none.
+    pub last: Positions,
+    /// How many rows of each kind it held.
+    pub counts: Positions,
+}
+
+impl Store {
+    /// Hands the entries of a directory after a place to `rows`, `page_size` of each kind at most.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotDirectory`].
+    pub async fn list<R: Rows>(
+        &self,
+        caller: &Caller,
+        path: &TreePath,
+        which: Which,
+        after: Positions,
+        page_size: usize,
+        details: bool,
+        mut rows: R,
+    ) -> Result<(R, Listed)> {
+        let (caller, path) = (caller.clone(), path.clone());
+        let scan = move |tx: &mut dyn catalog::Read| {
+            let at = locate(tx, &caller, &path)?;
+            if at.depth < at.len {
+                let is_file = at.has_parent() && at.file.is_some();
+                return Err(if is_file { Error::NotDirectory } else { Error::NotFound });
+            }
+            let (account, dir) = (caller.account, at.dir.id);
+            let mut listed = Listed { last: after, counts: Positions::default() };
+            if which != Which::Files {
+                tx.list_directories(
+                    account,
+                    dir,
+                    after.directories,
+                    page_size,
+                    details,
+                    &mut |number, name, record| {
+                        listed.last.directories = number;
+                        listed.counts.directories += 1;
+                        rows.directory(name, record);
+                    },
+                )?;
+            }
+            if which != Which::Directories {
+                tx.list_files(account, dir, after.files, page_size, &mut |number, name, attrs| {
+                    listed.last.files = number;
+                    listed.counts.files += 1;
+                    rows.file(name, attrs);
+                })?;
+            }
+            Ok((rows, listed))
+        };
+        if page_size <= SHORT_PAGE {
+            self.0.catalog.read(scan).await
+        } else {
+            self.0.catalog.scan(scan).await
+        }
+    }
+}
+
+/// Pages up to this many rows are read like any lookup; longer ones on a thread that may block.
+const SHORT_PAGE: usize = 200;

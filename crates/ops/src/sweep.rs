@@ -1,0 +1,95 @@
+//! Clean-up: the bytes of doomed blobs, sessions that ended, blobs that nothing refers to.
+//!
+//! Each call does a bounded piece of work; when and how often is the business of whoever runs them (`server::jobs`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::{BlobId, Result, Time, TokenHash};
+
+use crate::Store;
+
+/// Doomed blobs removed, or sessions looked at, in one call.
+const BATCH: usize = 256;
+
+impl Store {
+    /// Removes the bytes of some doomed blobs; returns how many. 0: none is left.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`]; what was not removed stays on the list.
+    pub async fn sweep_doomed(&self) -> Result<usize> {
+        let doomed = self.0.catalog.read(|tx| tx.doomed(None, BATCH)).await?;
+        let mut gone = Vec::with_capacity(doomed.len());
+        for (blob, _) in doomed {
+            self.0.blobs.remove(blob).await?;
+            gone.push(blob);
+        }
+        let count = gone.len();
+        if count > 0 {
+            self.0
+                .catalog
+                .write(move |tx| gone.iter().try_for_each(|blob| tx.forget_doomed(*blob)))
+                .await?;
+        }
+        Ok(count)
+    }
+
+    /// Removes some sessions that ended, going on after `after`; returns where to go on, `None` at the end.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`].
+    pub async fn sweep_sessions(&self, after: Option<TokenHash>) -> Result<Option<TokenHash>> {
+        let now = self.now();
+        let page = self.0.catalog.read(move |tx| tx.sessions(after, BATCH)).await?;
+        let next = (page.len() == BATCH).then(|| page.last().map(|(hash, _)| *hash)).flatten();
+        let ended: Vec<TokenHash> = page
+            .into_iter()
+            .filter(|(_, session)| session.expires.is_some_and(|end| end <= now))
+            .map(|(hash, _)| hash)
+            .collect();
+        if !ended.is_empty() {
+            self.0
+                .catalog
+                .write(move |tx| ended.iter().try_for_each(|hash| tx.remove_session(hash)))
+                .await?;
+        }
+        Ok(next)
+    }
+
+    /// Removes blobs that nothing refers to, among those staged before `before` and changed on disk since `since`:
+    /// what a crash between the sealing of a blob and its catalog record left behind. `before` must be a time from
+    /// before this process took uploads, since a blob is sealed before it is referred to. Returns how many.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`].
+    pub async fn sweep_orphans(&self, since: Time, before: Time) -> Result<usize> {
+        let found: Arc<Mutex<Vec<BlobId>>> = Arc::default();
+        let list = found.clone();
+        let visit = Box::new(move |ids: Vec<BlobId>| {
+            list.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+        });
+        self.0.blobs.sealed_between(since, before, visit).await?;
+        let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut removed = 0;
+        for some in found.chunks(BATCH) {
+            let some = some.to_vec();
+            let orphans = self
+                .0
+                .catalog
+                .read(move |tx| {
+                    let mut orphans = Vec::new();
+                    for blob in some {
+                        if tx.blob_refs(blob)? == 0 {
+                            orphans.push(blob);
+                        }
+                    }
+                    Ok(orphans)
+                })
+                .await?;
+            for blob in orphans {
+                self.0.blobs.remove(blob).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
