@@ -44,6 +44,7 @@ pub fn by_name(name: &str) -> Option<ContentType> {
     let extension = extension.to_ascii_lowercase();
     let known = TABLE
         .iter()
+        .chain(STREAMING)
         .find(|(_, extensions)| extensions.contains(&extension.as_str()))
         .map(|(content_type, _)| *content_type);
     let known = known.or_else(|| mime_guess::from_ext(&extension).first_raw())?;
@@ -53,6 +54,16 @@ pub fn by_name(name: &str) -> Option<ContentType> {
 fn by_content(head: &[u8]) -> Option<ContentType> {
     ContentType::parse(infer::get(head)?.mime_type()).ok()
 }
+
+/// Segments and playlists of HTTP streaming, which the database does not know or calls by names that players do not
+/// take: RFC 8216 (HLS), ISO/IEC 23009-1 (DASH), ISO/IEC 23000-19 (CMAF).
+const STREAMING: &[(&str, &[&str])] = &[
+    ("application/vnd.apple.mpegurl", &["m3u8"]),
+    ("video/mp2t", &["ts"]),
+    ("video/iso.segment", &["m4s"]),
+    ("video/mp4", &["cmfv"]),
+    ("audio/mp4", &["cmfa"]),
+];
 
 /// The reference's table, extensions by type; where it and the database both know, it wins.
 const TABLE: &[(&str, &[&str])] = &[
@@ -144,7 +155,8 @@ mod tests {
             ("movie.tar.MP4", "video/mp4"),
             ("x.xml", "text/xml"),
             ("x.wasm", "application/wasm"),
-            ("x.m3u8", "application/x-mpegURL"),
+            ("x.m3u8", "application/vnd.apple.mpegurl"),
+            ("x.ts", "video/mp2t"),
         ] {
             assert_eq!(told(Detect::Name, name, b""), expected, "{name}");
         }

@@ -28,7 +28,7 @@ use model::Time;
 pub use admin::{Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
 pub use get::{AccountRef, Candidate, Opened};
-pub use listing::{Listed, Positions, Rows, Which};
+pub use listing::{Listed, Page, Positions, Rows, Which};
 pub use model;
 pub use namespace::{IfThere, Parents, Stat};
 pub use put::{PutSpec, Stored, Upload};

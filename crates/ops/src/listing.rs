@@ -26,6 +26,19 @@ pub struct Positions {
     pub files: u64,
 }
 
+/// A page that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Which entries.
+    pub which: Which,
+    /// After which place.
+    pub after: Positions,
+    /// Rows of each kind, at most.
+    pub size: usize,
+    /// Whether directories are wanted with their records.
+    pub details: bool,
+}
+
 /// Takes rows as they are scanned, on a thread that may block.
 pub trait Rows: Send + 'static {
     /// A directory; `details` where they were asked for.
@@ -44,7 +57,7 @@ pub struct Listed {
 }
 
 impl Store {
-    /// Hands the entries of a directory after a place to `rows`, `page_size` of each kind at most.
+    /// Hands a page of the entries of a directory to `rows`.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotDirectory`].
@@ -52,13 +65,11 @@ impl Store {
         &self,
         caller: &Caller,
         path: &TreePath,
-        which: Which,
-        after: Positions,
-        page_size: usize,
-        details: bool,
+        page: Page,
         mut rows: R,
     ) -> Result<(R, Listed)> {
         let (caller, path) = (caller.clone(), path.clone());
+        let Page { which, after, size, details } = page;
         let scan = move |tx: &mut dyn catalog::Read| {
             let at = locate(tx, &caller, &path)?;
             if at.depth < at.len {
@@ -72,7 +83,7 @@ impl Store {
                     account,
                     dir,
                     after.directories,
-                    page_size,
+                    size,
                     details,
                     &mut |number, name, record| {
                         listed.last.directories = number;
@@ -82,7 +93,7 @@ impl Store {
                 )?;
             }
             if which != Which::Directories {
-                tx.list_files(account, dir, after.files, page_size, &mut |number, name, attrs| {
+                tx.list_files(account, dir, after.files, size, &mut |number, name, attrs| {
                     listed.last.files = number;
                     listed.counts.files += 1;
                     rows.file(name, attrs);
@@ -90,7 +101,7 @@ impl Store {
             }
             Ok((rows, listed))
         };
-        if page_size <= SHORT_PAGE {
+        if size <= SHORT_PAGE {
             self.0.catalog.read(scan).await
         } else {
             self.0.catalog.scan(scan).await
