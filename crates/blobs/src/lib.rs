@@ -7,10 +7,15 @@
 //! The order that makes a crash harmless: stage, compare the checksum, seal (bytes and name are durable), and only
 //! then the catalog. A blob nobody refers to is garbage that the sweeper finds with [`Blobs::sealed_between`].
 
+mod local;
+pub mod suite;
+
 use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
+
+pub use local::Local;
 
 /// A boxed future: these traits are used as objects.
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

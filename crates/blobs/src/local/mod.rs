@@ -1,0 +1,149 @@
+//! The local engine: blobs as files under one directory.
+//!
+//! ```text
+//! <dir>/stage/<id>         unfinished; emptied by `Local::open`
+//! <dir>/blobs/xx/yy/<id>   sealed: bytes, then checksums (`layout`)
+//! ```
+//!
+//! What lives here: the store itself and how its calls reach threads that may block. What does not: the format
+//! (`layout`), writing (`stage`, `writer`), durability (`durable`), reading (`read`), the walk (`walk`). The
+//! invariants: one process owns the directory; no name on disk is anything but an id; nothing here blocks a thread of
+//! the runtime.
+
+mod durable;
+mod layout;
+mod read;
+mod stage;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod writer;
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use model::{AccountId, BlobId, Error, Result, Time};
+use tokio::task::JoinError;
+
+use crate::{Blob, Blobs, Stage, Task};
+
+/// Blobs in a local directory.
+pub struct Local {
+    store: Arc<Store>,
+    /// Holds the lock on the stage directory.
+    _owned: File,
+}
+
+/// What outlives a call.
+struct Store {
+    stage: PathBuf,
+    fan: durable::Fan,
+}
+
+impl Local {
+    /// Opens the store in `dir`, which is made if its parent exists, and throws away what was never sealed. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], also when another process has it open; [`Error::Full`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref();
+        let named = |e: std::io::Error| match Error::from(e) {
+            Error::Storage(text) => Error::Storage(format!("{}: {text}", dir.display())),
+            other => other,
+        };
+        let (stage, blobs) = (dir.join("stage"), dir.join("blobs"));
+        durable::make_store(dir, [&stage, &blobs]).map_err(named)?;
+        // Emptying the stage under a running server would throw away its uploads.
+        let owned = File::open(&stage).map_err(named)?;
+        owned.try_lock().map_err(|e| match e {
+            TryLockError::WouldBlock => {
+                Error::Storage(format!("{}: another process has it open", dir.display()))
+            }
+            TryLockError::Error(e) => named(e),
+        })?;
+        empty(&stage).map_err(named)?;
+        Ok(Self { store: Arc::new(Store { stage, fan: durable::Fan::new(blobs) }), _owned: owned })
+    }
+
+    /// Bytes that can still be written to the file system of the store. Blocks, briefly on a local disk.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn free_bytes(&self) -> Result<u64> {
+        let stat = rustix::fs::statvfs(&self.store.stage).map_err(std::io::Error::from)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+impl Blobs for Local {
+    fn stage(&self, account: AccountId, now: Time) -> Task<'_, Result<Box<dyn Stage>>> {
+        let mut random = [0; 6];
+        let staged = match getrandom::fill(&mut random) {
+            Ok(()) => {
+                let id = BlobId::new(account, now.0, random);
+                Ok(Box::new(stage::LocalStage::new(Arc::clone(&self.store), id)) as Box<dyn Stage>)
+            }
+            Err(e) => Err(Error::Storage(format!("no random numbers: {e}"))),
+        };
+        Box::pin(std::future::ready(staged))
+    }
+
+    fn open(&self, id: BlobId) -> Task<'_, Result<Box<dyn Blob>>> {
+        let store = Arc::clone(&self.store);
+        Box::pin(blocking(move || {
+            Ok(Box::new(read::LocalBlob::open(store.fan.root(), id)?) as Box<dyn Blob>)
+        }))
+    }
+
+    fn remove(&self, id: BlobId) -> Task<'_, Result<()>> {
+        let store = Arc::clone(&self.store);
+        Box::pin(blocking(move || {
+            // No sync of the directory: if the removal is lost with the power the blob is garbage again, which is
+            // what it was, and the sweeper finds it again.
+            match fs::remove_file(layout::sealed_path(store.fan.root(), id)) {
+                Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
+                _ => Ok(()),
+            }
+        }))
+    }
+
+    fn sealed_between(
+        &self,
+        since: Time,
+        before: Time,
+        mut visit: Box<dyn FnMut(Vec<BlobId>) + Send>,
+    ) -> Task<'_, Result<()>> {
+        let store = Arc::clone(&self.store);
+        Box::pin(blocking(move || {
+            walk::sealed_between(store.fan.root(), since, before, &mut visit)
+        }))
+    }
+}
+
+/// Removes the files of stages that ended with their process.
+fn empty(stage: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(stage)? {
+        match fs::remove_file(entry?.path()) {
+            // A store of this process that was dropped a moment ago still cleans up.
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
+}
+
+/// Runs `job` on a thread that may block. It runs to its end even if the future is dropped.
+async fn blocking<T: Send + 'static>(
+    job: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    joined(tokio::task::spawn_blocking(job).await)
+}
+
+/// What became of a task; one that the runtime gave up, or that panicked, is a fault of storage.
+fn joined<T>(ended: std::result::Result<Result<T>, JoinError>) -> Result<T> {
+    ended.unwrap_or_else(|e| Err(Error::Storage(format!("a task of the store ended early: {e}"))))
+}

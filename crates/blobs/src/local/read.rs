@@ -1,0 +1,114 @@
+//! Reading sealed blobs, verified.
+//!
+//! What does not live here: the format (`layout`), and who may read. The invariant: no byte is handed out before the
+//! block it lies in was compared with its checksum; a damaged block takes no other block with it.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind},
+    os::unix::fs::FileExt as _,
+    path::Path,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use model::{BlobId, Error, Result};
+
+use super::{
+    blocking,
+    layout::{self, FOOTER_BYTES, Footer, SUM_BYTES},
+};
+use crate::{Blob, Task};
+
+/// An open blob. The descriptor keeps the bytes alive after a removal.
+pub(super) struct LocalBlob {
+    file: Arc<File>,
+    footer: Footer,
+}
+
+impl LocalBlob {
+    /// Opens the blob `id` under `blobs`. Blocks.
+    pub(super) fn open(blobs: &Path, id: BlobId) -> Result<Self> {
+        let file = File::open(layout::sealed_path(blobs, id)).map_err(|e| match e.kind() {
+            ErrorKind::NotFound => Error::Damaged(format!("blob {id:?}: is missing")),
+            _ => storage(id, &e),
+        })?;
+        let file_bytes = file.metadata().map_err(|e| storage(id, &e))?.len();
+        let Some(footer_at) = file_bytes.checked_sub(FOOTER_BYTES as u64) else {
+            return Err(Error::Damaged(format!("blob {id:?}: too short for a footer")));
+        };
+        let mut raw = [0; FOOTER_BYTES];
+        read_at(&file, id, &mut raw, footer_at)?;
+        let footer = Footer::decode(&raw, id, file_bytes)?;
+        Ok(Self { file: Arc::new(file), footer })
+    }
+}
+
+impl Blob for LocalBlob {
+    fn len(&self) -> u64 {
+        self.footer.len
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Task<'_, Result<Bytes>> {
+        let (file, footer) = (Arc::clone(&self.file), self.footer);
+        Box::pin(blocking(move || read(&file, &footer, offset, len)))
+    }
+}
+
+/// Reads the blocks that the range lies in, compares each with its checksum, and returns the range.
+fn read(file: &File, footer: &Footer, offset: u64, len: usize) -> Result<Bytes> {
+    let id = footer.id;
+    let block_bytes = footer.block_bytes();
+    let end = match offset.checked_add(len as u64) {
+        Some(end) if end <= footer.len => end,
+        _ => {
+            let text = format!("blob {id:?}: has {} bytes, not {len} at {offset}", footer.len);
+            return Err(Error::Damaged(text));
+        }
+    };
+    if len == 0 {
+        return Ok(Bytes::new());
+    }
+
+    let first = offset / block_bytes;
+    let begin = first * block_bytes;
+    let blocks = (end - begin).div_ceil(block_bytes);
+    let whole = (begin + blocks * block_bytes).min(footer.len) - begin;
+
+    let mut bytes = buffer(whole)?;
+    read_at(file, id, &mut bytes, begin)?;
+    let mut sums = buffer(blocks * SUM_BYTES as u64)?;
+    read_at(file, id, &mut sums, footer.sum_at(first))?;
+
+    let pairs = bytes.chunks(1 << footer.block_log2).zip(sums.chunks_exact(SUM_BYTES));
+    for (block, (bytes, sum)) in (first..).zip(pairs) {
+        if crc32c::crc32c(bytes).to_le_bytes() != sum {
+            return Err(Error::Damaged(format!(
+                "blob {id:?}: block {block} of {block_bytes} bytes"
+            )));
+        }
+    }
+    // Within `bytes`: `offset` lies in the first block.
+    let skip = usize::try_from(offset - begin).map_err(|_| too_long())?;
+    Ok(Bytes::from(bytes).slice(skip..skip + len))
+}
+
+fn buffer(bytes: u64) -> Result<Vec<u8>> {
+    Ok(vec![0; usize::try_from(bytes).map_err(|_| too_long())?])
+}
+
+fn too_long() -> Error {
+    Error::Storage("more bytes asked for than fit in memory".into())
+}
+
+fn read_at(file: &File, id: BlobId, bytes: &mut [u8], offset: u64) -> Result<()> {
+    file.read_exact_at(bytes, offset).map_err(|e| match e.kind() {
+        // It was as long as its footer says when it was opened, and nothing here ever shortens a file.
+        ErrorKind::UnexpectedEof => Error::Damaged(format!("blob {id:?}: was cut short")),
+        _ => storage(id, &e),
+    })
+}
+
+fn storage(id: BlobId, e: &io::Error) -> Error {
+    Error::Storage(format!("blob {id:?}: {e}"))
+}
