@@ -1,1 +1,73 @@
-fn main() {}
+//! The binary `headwater`: wiring, and nothing that has a meaning of its own.
+//!
+//! Only this file builds engines. What a command line or file means is said in `config`, what an operator may ask in
+//! `admin`, what runs in the background in `jobs`.
+
+mod admin;
+mod config;
+mod jobs;
+mod key;
+mod logging;
+mod serve;
+
+use std::{path::Path, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use blobs::local::Local;
+use catalog::{Catalog, embedded::Embedded};
+use ops::{Parts, Store, clock::SystemClock, throttle::SlowDown, vault::Vault};
+
+use crate::config::{Cli, Plan};
+
+fn main() -> ExitCode {
+    let plan = match Cli::read() {
+        Ok(plan) => plan,
+        Err(e) => return fail(&e),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&e.into()),
+    };
+    let done = runtime.block_on(async {
+        match plan {
+            Plan::Serve(config) => serve::run(*config).await,
+            Plan::Admin { data, command } => admin::run(&data, command).await,
+        }
+    });
+    // A thread of the blocking pool that hangs on a dead disk must not hold the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&e),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command line's own last word")]
+fn fail(e: &anyhow::Error) -> ExitCode {
+    eprintln!("headwater: {e:#}");
+    ExitCode::FAILURE
+}
+
+/// A data directory that this process owns.
+struct Opened {
+    store: Store,
+    /// Held for as long as the store is open: one process a directory.
+    _lock: std::fs::File,
+}
+
+/// Opens the embedded engines in `data`.
+fn open(data: &Path, slow_down: SlowDown) -> anyhow::Result<Opened> {
+    let lock = config::own_directory(data)?;
+    let key = key::read_or_make(data)?;
+    let catalog = Embedded::open(&data.join("catalog"), catalog::embedded::Options::default())
+        .with_context(|| format!("opening the catalog in {}", data.display()))?;
+    let blobs = Local::open(data).with_context(|| format!("opening blobs in {}", data.display()))?;
+    let store = Store::new(Parts {
+        catalog: Catalog::new(Arc::new(catalog)),
+        blobs: Arc::new(blobs),
+        clock: Arc::new(SystemClock),
+        vault: Vault::new(&key),
+        slow_down,
+    });
+    Ok(Opened { store, _lock: lock })
+}

@@ -1,0 +1,224 @@
+//! What an operator may ask: the commands, what carries them out, and the Unix socket that takes them to a running
+//! server. The socket (0600, in a 0700 directory) takes one JSON object a connection and answers with one.
+//!
+//! A server that does not run is opened by the command itself; the semantics are the same, in `ops::admin`.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow, bail};
+use model::{Secret, TreePath};
+use ops::{NewUser, Store, throttle::SlowDown};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    sync::watch,
+};
+
+/// Longest question, in bytes.
+const QUESTION_BYTES_MAX: u64 = 256 * 1024;
+
+/// A question of the operator.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub(crate) enum Command {
+    AddAccount { name: String },
+    ListAccounts,
+    AddUser {
+        name: String,
+        account: String,
+        directory: String,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        read_only: bool,
+        password: String,
+    },
+    ListUsers,
+    SetPassword { name: String, password: String },
+    SetActive { name: String, active: bool },
+    Status,
+}
+
+/// Carries a command out, by the running server where there is one, and prints the answer.
+#[expect(clippy::print_stdout, reason = "the answer to a command line")]
+pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<()> {
+    let answer = match connect(data).await {
+        Ok(stream) => ask(stream, &command).await?,
+        Err(e) if not_running(&e) => {
+            if !data.join("catalog").exists() {
+                bail!("{} is no data directory: nothing was served there yet", data.display());
+            }
+            let opened = crate::open(data, SlowDown::default())?;
+            execute(&opened.store, command).await.map_err(|e| anyhow!("{e}"))?
+        }
+        Err(e) => return Err(e).context("the server's admin socket"),
+    };
+    match &answer {
+        Value::Array(rows) => rows.iter().for_each(|row| println!("{row}")),
+        Value::Null => {}
+        other => println!("{other}"),
+    }
+    Ok(())
+}
+
+fn not_running(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+async fn execute(store: &Store, command: Command) -> model::Result<Value> {
+    match command {
+        Command::AddAccount { name } => {
+            let account = store.add_account(&name).await?;
+            Ok(json!({ "account": account.name, "gid": account.gid }))
+        }
+        Command::ListAccounts => Ok(store.accounts().await?.into_iter().map(|info| json!({
+            "account": info.account.name, "gid": info.account.gid, "files": info.usage.files,
+            "directories": info.usage.directories, "bytes": info.usage.bytes,
+        })).collect()),
+        Command::AddUser { name, account, directory, uid, gid, read_only, password } => {
+            let new = NewUser {
+                account,
+                name,
+                password: Secret::new(password),
+                uid,
+                gid,
+                directory: TreePath::parse(&directory)?,
+                read_only,
+            };
+            let user = store.add_user(new).await?;
+            Ok(json!({ "user": user.name, "uid": user.uid, "gid": user.gid }))
+        }
+        Command::ListUsers => Ok(store.users().await?.into_iter().map(|(user, account)| json!({
+            "user": user.name, "account": account, "uid": user.uid, "gid": user.gid,
+            "directory": user.directory.to_string(), "active": user.active,
+            "read_only": user.read_only,
+        })).collect()),
+        Command::SetPassword { name, password } => {
+            store.set_password(&name, &Secret::new(password)).await?;
+            Ok(json!({ "user": name, "password": "changed" }))
+        }
+        Command::SetActive { name, active } => {
+            store.set_active(&name, active).await?;
+            Ok(json!({ "user": name, "active": active }))
+        }
+        Command::Status => {
+            let status = store.status();
+            Ok(json!({ "commits": status.catalog.commits, "groups": status.catalog.groups }))
+        }
+    }
+}
+
+/// The admin socket of a running server.
+pub(crate) struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Makes the socket in `data`. A socket that is there was left by a process that died: the directory is ours.
+    pub(crate) fn bind(data: &Path) -> anyhow::Result<Self> {
+        let path = data.join(NAME);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(e).with_context(|| format!("removing {}", path.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let address = Address::of(data)?;
+        let listener = UnixListener::bind(&address.path).context("making the admin socket")?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Answers until `stop` turns true.
+    pub(crate) async fn serve(self, store: Store, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        let store = store.clone();
+                        tokio::spawn(async move {
+                            if let Err(e) = answer(stream, &store).await {
+                                tracing::warn!(error = %e, "admin socket");
+                            }
+                        });
+                    }
+                    Err(e) => {
+                        tracing::warn!(error = %e, "admin socket");
+                        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    }
+                },
+                _stopped = stop.wait_for(|stopped| *stopped) => break,
+            }
+        }
+        // The next start removes it too; a socket that is gone tells commands that nobody listens.
+        let _removed = fs::remove_file(&self.path);
+    }
+}
+
+const NAME: &str = "admin.sock";
+
+/// Where the socket is reached. A socket's path may be 107 bytes long, a data directory's any length: a longer one is
+/// reached through the directory's descriptor.
+struct Address {
+    path: PathBuf,
+    _dir: fs::File,
+}
+
+impl Address {
+    fn of(data: &Path) -> anyhow::Result<Self> {
+        use std::os::fd::AsRawFd;
+
+        let dir = fs::File::open(data)?;
+        let direct = data.join(NAME);
+        let path = if direct.as_os_str().len() <= 100 {
+            direct
+        } else {
+            PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(NAME)
+        };
+        Ok(Self { path, _dir: dir })
+    }
+}
+
+async fn connect(data: &Path) -> io::Result<UnixStream> {
+    let address = Address::of(data).map_err(|_| io::ErrorKind::NotFound)?;
+    UnixStream::connect(&address.path).await
+}
+
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    #[serde(rename = "ok")]
+    Ok(Value),
+    #[serde(rename = "error")]
+    Error(String),
+}
+
+async fn ask(mut stream: UnixStream, command: &Command) -> anyhow::Result<Value> {
+    stream.write_all(&serde_json::to_vec(command)?).await?;
+    stream.shutdown().await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    match serde_json::from_slice(&answer).context("the server's answer")? {
+        Answer::Ok(value) => Ok(value),
+        Answer::Error(e) => bail!("{e}"),
+    }
+}
+
+async fn answer(mut stream: UnixStream, store: &Store) -> anyhow::Result<()> {
+    let mut question = Vec::new();
+    (&mut stream).take(QUESTION_BYTES_MAX).read_to_end(&mut question).await?;
+    let answer = match serde_json::from_slice(&question) {
+        Ok(command) => match execute(store, command).await {
+            Ok(value) => Answer::Ok(value),
+            Err(e) => Answer::Error(e.to_string()),
+        },
+        Err(e) => Answer::Error(format!("not a command: {e}")),
+    };
+    stream.write_all(&serde_json::to_vec(&answer)?).await?;
+    Ok(())
+}

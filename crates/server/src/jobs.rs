@@ -1,0 +1,90 @@
+//! What runs in the background: clean-up, at a gentle pace. What is cleaned up is said in `ops::sweep`.
+
+use std::{fs, io::ErrorKind, path::Path, time::Duration};
+
+use model::Time;
+use ops::Store;
+use tokio::{sync::watch, time::sleep};
+
+/// Between looks for doomed blobs when there were none.
+const DOOMED_PAUSE: Duration = Duration::from_secs(2);
+/// Between batches of removals: unlinking many files at once slows down the creation of others.
+const DOOMED_BREATH: Duration = Duration::from_millis(50);
+/// Between passes over the sessions.
+const SESSIONS_PAUSE: Duration = Duration::from_secs(600);
+/// Holds the time up to which no orphan is left, in milliseconds since the epoch.
+const ORPHANS_MARK: &str = "orphans-swept";
+
+/// Runs all jobs until `stop` turns true. `started`: from before the first upload of this process.
+pub(crate) async fn run(store: Store, data: &Path, started: Time, stop: watch::Receiver<bool>) {
+    let until_stop = async move {
+        let mut stop = stop;
+        // An error means that the sender is gone: the server has stopped.
+        let _stopped = stop.wait_for(|stopped| *stopped).await;
+    };
+    let work = async {
+        tokio::join!(doomed(&store), sessions(&store), orphans(&store, data, started));
+    };
+    tokio::select! {
+        () = until_stop => {}
+        () = work => {}
+    }
+}
+
+async fn doomed(store: &Store) {
+    loop {
+        match store.sweep_doomed().await {
+            Ok(0) => sleep(DOOMED_PAUSE).await,
+            Ok(_) => sleep(DOOMED_BREATH).await,
+            Err(e) => {
+                tracing::error!(error = %e, "removing doomed blobs");
+                sleep(DOOMED_PAUSE * 10).await;
+            }
+        }
+    }
+}
+
+async fn sessions(store: &Store) {
+    let mut after = None;
+    loop {
+        match store.sweep_sessions(after).await {
+            Ok(Some(next)) => {
+                after = Some(next);
+                sleep(DOOMED_BREATH).await;
+            }
+            Ok(None) => {
+                after = None;
+                sleep(SESSIONS_PAUSE).await;
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "removing ended sessions");
+                sleep(SESSIONS_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Once a start: what the process before left behind when it died between sealing a blob and referring to it.
+async fn orphans(store: &Store, data: &Path, started: Time) {
+    let mark = data.join(ORPHANS_MARK);
+    let since = match fs::read_to_string(&mark) {
+        Ok(text) => Time(text.trim().parse().unwrap_or(0)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Time(0),
+        Err(e) => {
+            tracing::warn!(error = %e, "reading the mark of the last sweep; sweeping all");
+            Time(0)
+        }
+    };
+    match store.sweep_orphans(since, started).await {
+        Ok(removed) => {
+            if removed > 0 {
+                tracing::info!(removed, "removed blobs that nothing referred to");
+            }
+            // A mark that is lost or torn only makes the next sweep longer.
+            if let Err(e) = fs::write(&mark, started.0.to_string()) {
+                tracing::warn!(error = %e, "writing the mark of the sweep");
+            }
+        }
+        Err(e) => tracing::error!(error = %e, "looking for blobs that nothing refers to"),
+    }
+}

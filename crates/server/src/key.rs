@@ -1,0 +1,75 @@
+//! The key that stored secrets are encrypted under: a file in the data directory, readable by its owner alone.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{ErrorKind, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+use model::Digest;
+
+const NAME: &str = "secret.key";
+
+/// The key in `data`; a new one where there is neither key nor catalog.
+pub(crate) fn read_or_make(data: &Path) -> anyhow::Result<[u8; 32]> {
+    let path = data.join(NAME);
+    match File::open(&path) {
+        Ok(mut file) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            match Digest::from_hex(text.trim_end().as_bytes()) {
+                Some(key) => Ok(key.0),
+                None if text.is_empty() && !data.join("catalog").exists() => {
+                    // The very first start ended between making the file and writing it: nothing uses it yet.
+                    fs::remove_file(&path)?;
+                    make(data)
+                }
+                None => bail!("{} is not a key of 64 hex digits", path.display()),
+            }
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            if data.join("catalog").exists() {
+                bail!("{} is missing: restore it from a backup of the data directory", path.display());
+            }
+            make(data)
+        }
+        Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+fn make(data: &Path) -> anyhow::Result<[u8; 32]> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|e| anyhow::anyhow!("no randomness: {e}"))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join(NAME))?;
+    file.write_all(Digest(key).to_hex().as_bytes())?;
+    // Durable before anything is encrypted under it; the catalog, which comes next, syncs the same directory.
+    file.sync_all()?;
+    File::open(data)?.sync_all()?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn made_once_then_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = read_or_make(dir.path()).unwrap();
+        assert_eq!(read_or_make(dir.path()).unwrap(), key);
+        let mode = fs::metadata(dir.path().join(NAME)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn never_made_anew_beside_a_catalog() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("catalog")).unwrap();
+        assert!(read_or_make(dir.path()).is_err());
+        fs::write(dir.path().join(NAME), "short").unwrap();
+        assert!(read_or_make(dir.path()).is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! `headwater serve`: founding an empty data directory, listening, stopping.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context;
+use front::{Front, Listener};
+use model::{Digest, Secret};
+use ops::{Store, clock::Clock};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{admin, config::Config, jobs, logging};
+
+/// Serves until SIGTERM or SIGINT; then running requests end, within a bound.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    logging::start();
+    let started = ops::clock::SystemClock.now();
+    let (stop, stopped) = watch::channel(false);
+    stop_on_signals(stop)?;
+    let opened = crate::open(&config.data, config.slow_down)?;
+    let store = opened.store.clone();
+    found(&store, &config).await?;
+
+    let mut listeners = Vec::new();
+    for listen in &config.listen {
+        let socket = TcpListener::bind(listen.address)
+            .await
+            .with_context(|| format!("listening on {}", listen.address))?;
+        listeners.push(Listener { socket, tls: listen.tls.clone() });
+    }
+    let admin = admin::Socket::bind(&config.data)?;
+    for listener in &listeners {
+        announce(listener.socket.local_addr()?, listener.tls.is_some());
+    }
+
+    let background = tokio::spawn({
+        let (store, data, stopped) = (store.clone(), config.data.clone(), stopped.clone());
+        async move { jobs::run(store, &data, started, stopped).await }
+    });
+    let admin = tokio::spawn(admin.serve(store.clone(), stopped.clone()));
+    let front = Front { store, settings: Arc::new(config.settings) };
+    front::run(front, listeners, stopped, config.drain).await;
+    background.await.context("background jobs")?;
+    admin.await.context("admin socket")?;
+    tracing::info!("stopped");
+    drop(opened);
+    Ok(())
+}
+
+/// Gives an empty data directory its first account and user. What was made up is printed, this once.
+#[expect(clippy::print_stdout, reason = "the operator must get to read a made-up password, once")]
+async fn found(store: &Store, config: &Config) -> anyhow::Result<()> {
+    let made_up = config.password.is_none();
+    let password = match &config.password {
+        Some(password) => password.clone(),
+        None => make_up()?,
+    };
+    if let Some(founded) = store.found(&config.account, &config.user, &password).await? {
+        println!("created account {} with user {}", founded.account, founded.user);
+        if made_up {
+            println!("password (shown once): {}", password.expose());
+        }
+    }
+    Ok(())
+}
+
+/// A password of 128 bits.
+fn make_up() -> anyhow::Result<Secret> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|e| anyhow::anyhow!("no randomness: {e}"))?;
+    Ok(Secret::new(Digest(bytes).to_hex()[..32].to_owned()))
+}
+
+#[expect(clippy::print_stdout, reason = "whoever started the server must learn the port")]
+fn announce(address: SocketAddr, tls: bool) {
+    let scheme = if tls { "https" } else { "http" };
+    println!("listening on {scheme}://{address}");
+}
+
+fn stop_on_signals(stop: watch::Sender<bool>) -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        tracing::info!("stopping: no new connections, running requests may end");
+        stop.send_replace(true);
+    });
+    Ok(())
+}
