@@ -5,8 +5,12 @@
 //! service. The catalog keeps its own indices and counters consistent, and nothing else; who may do what, and what a
 //! change entails, is said in crate `ops`. It knows no blobs and no protocol.
 
+pub mod embedded;
 mod handle;
+#[cfg(test)]
+mod suite;
 mod tx;
 
+pub use embedded::Embedded;
 pub use handle::{Catalog, Engine, ReadJob, Stats, WriteJob};
 pub use tx::{Place, Read, Tx};

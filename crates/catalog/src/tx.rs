@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, DirId, Directory, File, FileAttrs, InlineId, KeyPair, Node, Resolved, Result,
-    Session, Time, TokenHash, TreePath, Usage, User, UserId,
+    Account, AccountId, BlobId, DirId, Directory, File, FileAttrs, InlineId, KeyPair, Node,
+    Resolved, Result, Session, Time, TokenHash, TreePath, Usage, User, UserId,
 };
 
 /// A name in a directory: where an entry stands or will stand.
@@ -41,14 +41,23 @@ pub trait Read {
     /// All sessions of a user, expired or not.
     fn sessions_of(&mut self, user: UserId) -> Result<Vec<(TokenHash, Session)>>;
     /// Up to `limit` sessions in the order of their hashes, after `after`.
-    fn sessions(&mut self, after: Option<TokenHash>, limit: usize) -> Result<Vec<(TokenHash, Session)>>;
+    fn sessions(
+        &mut self,
+        after: Option<TokenHash>,
+        limit: usize,
+    ) -> Result<Vec<(TokenHash, Session)>>;
     /// The key pair with this access key.
     fn key_pair(&mut self, access_key: &str) -> Result<Option<KeyPair>>;
     /// The key pair of an account.
     fn key_pair_of(&mut self, account: AccountId) -> Result<Option<KeyPair>>;
 
     /// Walks a path from the account's top directory `root`. `None` when `root` itself is not there.
-    fn resolve(&mut self, account: AccountId, root: DirId, path: &TreePath) -> Result<Option<Resolved>>;
+    fn resolve(
+        &mut self,
+        account: AccountId,
+        root: DirId,
+        path: &TreePath,
+    ) -> Result<Option<Resolved>>;
     /// A directory's record by id.
     fn directory(&mut self, account: AccountId, id: DirId) -> Result<Option<Directory>>;
     /// What stands at a place.

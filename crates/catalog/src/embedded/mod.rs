@@ -1,0 +1,191 @@
+//! The embedded engine: RocksDB in a directory of its own.
+//!
+//! What lives here: opening and closing, and the way of a job to a snapshot or to the writer's thread. What does not:
+//! the layout of keys (`keys`) and values (`record`, `codec`), lookups (`view`, `source`), changes (`tx`, `overlay`),
+//! the group commit (`writer`), RocksDB's settings (`options`).
+//!
+//! Invariant: only the writer's thread changes the database, and once a write has failed nothing does.
+
+mod codec;
+mod keys;
+mod options;
+mod overlay;
+mod record;
+mod source;
+#[cfg(test)]
+mod tests;
+mod tx;
+mod view;
+mod writer;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use model::{Error, Result};
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{DB, WriteOptions};
+
+pub use self::options::Options;
+
+use self::codec::{decode, encode};
+use self::keys::Family;
+use self::record::Number;
+use self::source::Frozen;
+use self::view::View;
+use self::writer::Writer;
+use crate::{Engine, ReadJob, Stats, WriteJob};
+
+/// The format this release writes. A release that changes keys raises it and brings older catalogs up when it opens
+/// them; changes of one record's layout do not need it (see `codec`).
+const FORMAT: u64 = 1;
+
+/// A catalog in a directory. Dropping it waits until the writes that were accepted are durable.
+pub struct Embedded {
+    // Before `core`: the writer ends first.
+    writer: Writer,
+    core: Arc<Core>,
+}
+
+/// What the writer and readers share.
+struct Core {
+    db: DB,
+    commits: AtomicU64,
+    groups: AtomicU64,
+    /// Why nothing is written any more.
+    stopped: OnceLock<String>,
+}
+
+impl Embedded {
+    /// Opens the catalog in directory `path`, or makes one there; the directory above must exist. After a crash this
+    /// replays the log.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when another process has it open, when a newer release wrote it, or when the disk fails;
+    /// [`Error::Damaged`] when what is stored does not match its checksums.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let path = path.as_ref();
+        let database = options.database();
+        refuse_unknown_families(&database, path)?;
+        let db = DB::open_cf_descriptors(&database, path, options.families()?).map_err(fault)?;
+        check_format(&db)?;
+        let core = Arc::new(Core {
+            db,
+            commits: AtomicU64::new(0),
+            groups: AtomicU64::new(0),
+            stopped: OnceLock::new(),
+        });
+        Ok(Self { writer: Writer::start(Arc::clone(&core))?, core })
+    }
+
+    /// Makes a copy of the catalog as it is now in directory `to`, which must not exist; tables are hard links where
+    /// both are on one file system. Takes as long as writing the memtables: not for a thread that serves others.
+    ///
+    /// # Errors
+    /// [`Error::Full`] or [`Error::Storage`].
+    pub fn checkpoint(&self, to: impl AsRef<Path>) -> Result<()> {
+        let checkpoint = Checkpoint::new(&self.core.db).map_err(fault)?;
+        checkpoint.create_checkpoint(to).map_err(fault)
+    }
+
+    /// Why the catalog writes nothing any more; `None`: it does.
+    pub fn stopped(&self) -> Option<String> {
+        self.core.stopped.get().cloned()
+    }
+}
+
+impl Engine for Embedded {
+    fn read(&self, job: Box<dyn ReadJob>) {
+        let core = Arc::clone(&self.core);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if job.is_long() => {
+                // The job answers for itself; nobody waits for the thread.
+                drop(runtime.spawn_blocking(move || core.read(job)));
+            }
+            _ => core.read(job),
+        }
+    }
+
+    fn write(&self, job: Box<dyn WriteJob>) {
+        match self.core.check_writable() {
+            Ok(()) => self.writer.submit(job),
+            Err(e) => job.finish(Err(e)),
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        Stats {
+            commits: self.core.commits.load(Ordering::Relaxed),
+            groups: self.core.groups.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Core {
+    fn read(&self, job: Box<dyn ReadJob>) {
+        job.run(Ok(&mut View(Frozen::new(&self.db))));
+    }
+
+    fn count(&self, commits: u64) {
+        self.commits.fetch_add(commits, Ordering::Relaxed);
+        self.groups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// After a failed sync the kernel may call the next one good although the data are gone: a write that failed is
+    /// not tried again, and nothing is written on top of it. Opening the catalog again replays what is really there.
+    fn stop_writing(&self, why: &Error) {
+        tracing::error!(error = %why, "a write of the catalog failed: it is read-only until it is opened again");
+        // Only the first reason counts.
+        drop(self.stopped.set(why.to_string()));
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        match self.stopped.get() {
+            None => Ok(()),
+            Some(why) => {
+                Err(Error::Storage(format!("the catalog is read-only since a write failed: {why}")))
+            }
+        }
+    }
+}
+
+/// A catalog with families this release does not know was written by a newer one.
+fn refuse_unknown_families(database: &rocksdb::Options, path: &Path) -> Result<()> {
+    // A list that cannot be read is no catalog yet, or one whose trouble `open` reports.
+    let families = DB::list_cf(database, path).unwrap_or_default();
+    match families.iter().find(|name| Family::ALL.iter().all(|f| f.name() != name.as_str())) {
+        Some(name) => Err(Error::Storage(format!(
+            "a newer release wrote this catalog: it has index {name:?}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a catalog of a newer format; notes the format in a new one.
+fn check_format(db: &DB) -> Result<()> {
+    match db.get_pinned(keys::FORMAT).map_err(fault)? {
+        Some(bytes) => match decode(&bytes)? {
+            Number(FORMAT) => Ok(()),
+            Number(other) => Err(Error::Storage(format!(
+                "a newer release wrote this catalog: it has format {other}, this release knows {FORMAT}"
+            ))),
+        },
+        None => {
+            let mut options = WriteOptions::default();
+            options.set_sync(true);
+            db.put_opt(keys::FORMAT, encode(&Number(FORMAT)), &options).map_err(fault)
+        }
+    }
+}
+
+/// What RocksDB reports, as a fact. It tells errors apart by text only.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn fault(e: rocksdb::Error) -> Error {
+    let text = e.to_string();
+    let full = ["No space left on device", "Disk quota exceeded", "File too large"];
+    match e.kind() {
+        rocksdb::ErrorKind::Corruption => Error::Damaged(text),
+        _ if full.iter().any(|what| text.contains(what)) => Error::Full,
+        _ => Error::Storage(text),
+    }
+}

@@ -1,0 +1,112 @@
+//! How RocksDB is set up, and why.
+//!
+//! What lives here: the numbers an operator may have a reason to change ([`Options`]), and the fixed choices. What does
+//! not: what is stored.
+//!
+//! Invariant: the log is replayed in the mode that forgives a torn end (a write that was never acknowledged) and
+//! nothing else.
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel,
+};
+
+use model::Result;
+
+use super::fault;
+use super::keys::Family;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// What an operator may have a reason to change; all in bytes, or bytes a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Memory for blocks read from disk, indices and filters included.
+    pub cache_bytes: usize,
+    /// Memory for changes that are in the log and not yet in tables.
+    pub memtable_bytes: usize,
+    /// Size of the log after which tables are written so that it can be cut. Opening replays at most about this much.
+    pub log_bytes: u64,
+    /// How fast tables are written and merged in the background, so that merging leaves the disk to the log.
+    pub background_bytes_per_second: i64,
+    /// Inline content from this size on is kept in files of its own and not moved by merging.
+    pub blob_bytes_min: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 32 << 20,
+            memtable_bytes: 48 << 20,
+            log_bytes: 64 * MIB,
+            background_bytes_per_second: 200 << 20,
+            blob_bytes_min: KIB,
+        }
+    }
+}
+
+impl Options {
+    /// Options of the database as a whole.
+    pub(super) fn database(&self) -> rocksdb::Options {
+        let mut db = rocksdb::Options::default();
+        db.create_if_missing(true);
+        db.create_missing_column_families(true);
+        db.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        db.set_paranoid_checks(true);
+        db.set_db_write_buffer_size(self.memtable_bytes);
+        db.set_max_total_wal_size(self.log_bytes);
+        db.set_max_background_jobs(2);
+        db.set_ratelimiter(self.background_bytes_per_second, 100_000, 10);
+        // Write-back in small steps, so that the log's sync does not wait behind a table's worth of dirty pages.
+        db.set_bytes_per_sync(MIB);
+        // One thread writes: nothing to be concurrent with.
+        db.set_allow_concurrent_memtable_write(false);
+        db.set_max_open_files(1024);
+        // Its own diary: bounded, and quiet.
+        db.set_log_level(LogLevel::Warn);
+        db.set_keep_log_file_num(4);
+        db.set_max_log_file_size(4 << 20);
+        db.set_stats_dump_period_sec(0);
+        db
+    }
+
+    /// A descriptor for each family. They share one block cache.
+    pub(super) fn families(&self) -> Result<Vec<ColumnFamilyDescriptor>> {
+        let cache = Cache::new_lru_cache(self.cache_bytes).map_err(fault)?;
+        let descriptor = |f: Family| ColumnFamilyDescriptor::new(f.name(), self.family(f, &cache));
+        Ok(Family::ALL.into_iter().map(descriptor).collect())
+    }
+
+    fn family(&self, family: Family, cache: &Cache) -> rocksdb::Options {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(cache);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        table.set_format_version(5);
+        let mut cf = rocksdb::Options::default();
+        match family {
+            // Looked up by whole key, often in vain: a new name is looked for in every upload.
+            Family::Names | Family::Dirs | Family::Inline | Family::Sessions | Family::Blobs => {
+                table.set_bloom_filter(10.0, false);
+                cf.set_memtable_prefix_bloom_ratio(0.02);
+                cf.set_memtable_whole_key_filtering(true);
+            }
+            // Scanned, or too small to matter.
+            Family::Meta | Family::Numbers | Family::Doomed => {}
+        }
+        cf.set_block_based_table_factory(&table);
+        cf.set_compression_type(DBCompressionType::Lz4);
+        cf.set_level_compaction_dynamic_level_bytes(true);
+        cf.set_write_buffer_size(16 << 20);
+        if family == Family::Inline {
+            cf.set_write_buffer_size(32 << 20);
+            cf.set_enable_blob_files(true);
+            cf.set_min_blob_size(self.blob_bytes_min);
+            cf.set_blob_file_size(64 * MIB);
+            cf.set_enable_blob_gc(true);
+            cf.set_blob_gc_age_cutoff(0.25);
+            cf.set_blob_gc_force_threshold(0.5);
+        }
+        cf
+    }
+}

@@ -1,0 +1,381 @@
+//! What is stored of each noun: the fields of every record, in their order.
+//!
+//! What lives here: an implementation of [`Record`] for each kind of value. What does not: how fields become bytes
+//! (`codec`) and under which key a record stands (`keys`).
+//!
+//! Invariant: whatever can be put can be read back equal. All layouts are at version 1.
+
+use std::borrow::Cow;
+
+use model::{
+    Account, AccountId, BlobId, Content, ContentType, Digest, DirId, Directory, Error, Extent,
+    File, FileAttrs, InlineId, KeyPair, Owner, Result, Secret, Session, SessionOrigin, Time,
+    TreePath, Usage, User, UserId,
+};
+
+use super::codec::{In, Out, Record};
+
+/// What stands under a name.
+#[derive(Debug, PartialEq)]
+pub(super) enum Entry {
+    /// A directory: its record stands under its id.
+    Directory {
+        /// Its id.
+        id: DirId,
+        /// Its number in the directory that holds the name.
+        number: u64,
+    },
+    /// A file, whole.
+    File(File),
+}
+
+impl Record<'_> for Entry {
+    const WHAT: &'static str = "entry";
+    const VERSION: u8 = 1;
+
+    fn write(&self, out: &mut Out) {
+        match self {
+            Entry::Directory { id, number } => {
+                out.byte(1);
+                out.varint(id.0);
+                out.varint(*number);
+            }
+            Entry::File(file) => {
+                out.byte(2);
+                out.varint(file.number);
+                write_attrs(&file.attrs, out);
+                write_content(&file.content, out);
+            }
+        }
+    }
+
+    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
+        match from.byte()? {
+            1 => Ok(Entry::Directory { id: DirId(from.varint()?), number: from.varint()? }),
+            2 => Ok(Entry::File(File {
+                number: from.varint()?,
+                attrs: read_attrs(from)?,
+                content: read_content(from)?,
+            })),
+            other => Err(from.damaged(&format!("has kind {other}"))),
+        }
+    }
+}
+
+fn write_attrs(attrs: &FileAttrs, out: &mut Out) {
+    write_owner(attrs.owner, out);
+    out.varint(attrs.size);
+    out.fixed(&attrs.checksum.0);
+    out.text(attrs.content_type.as_str());
+    out.varint(attrs.ctime);
+    out.varint(attrs.mtime);
+}
+
+fn read_attrs(from: &mut In<'_>) -> Result<FileAttrs> {
+    Ok(FileAttrs {
+        owner: read_owner(from)?,
+        size: from.varint()?,
+        checksum: Digest(from.array()?),
+        content_type: {
+            let text = from.text()?;
+            ContentType::parse(text).map_err(|_| from.damaged("has an invalid content type"))?
+        },
+        ctime: from.varint()?,
+        mtime: from.varint()?,
+    })
+}
+
+fn write_owner(owner: Owner, out: &mut Out) {
+    out.varint(owner.uid.into());
+    out.varint(owner.gid.into());
+}
+
+fn read_owner(from: &mut In<'_>) -> Result<Owner> {
+    Ok(Owner { uid: from.varint32()?, gid: from.varint32()? })
+}
+
+fn write_content(content: &Content, out: &mut Out) {
+    match content {
+        Content::Empty => out.byte(0),
+        Content::Inline(id) => {
+            out.byte(1);
+            out.varint(id.0);
+        }
+        Content::Blobs(extents) => {
+            out.byte(2);
+            out.varint(extents.len() as u64);
+            for extent in extents {
+                out.fixed(&extent.blob.0);
+                out.varint(extent.len);
+            }
+        }
+    }
+}
+
+fn read_content(from: &mut In<'_>) -> Result<Content> {
+    match from.byte()? {
+        0 => Ok(Content::Empty),
+        1 => Ok(Content::Inline(InlineId(from.varint()?))),
+        2 => {
+            let count = from.varint()?;
+            let extent = |_| Ok(Extent { blob: BlobId(from.array()?), len: from.varint()? });
+            Ok(Content::Blobs((0..count).map(extent).collect::<Result<_>>()?))
+        }
+        other => Err(from.damaged(&format!("has content {other}"))),
+    }
+}
+
+/// A row of a listing of files.
+pub(super) struct FileRow<'a> {
+    /// The file's name.
+    pub(super) name: &'a str,
+    /// What listings show.
+    pub(super) attrs: Cow<'a, FileAttrs>,
+}
+
+impl<'a> Record<'a> for FileRow<'a> {
+    const WHAT: &'static str = "file row";
+    const VERSION: u8 = 1;
+
+    fn write(&self, out: &mut Out) {
+        out.text(self.name);
+        write_attrs(&self.attrs, out);
+    }
+
+    fn read(_: u8, from: &mut In<'a>) -> Result<Self> {
+        Ok(Self { name: from.text()?, attrs: Cow::Owned(read_attrs(from)?) })
+    }
+}
+
+/// A row of a listing of directories.
+pub(super) struct DirectoryRow<'a> {
+    /// The directory's name.
+    pub(super) name: &'a str,
+    /// Its id.
+    pub(super) id: DirId,
+}
+
+impl<'a> Record<'a> for DirectoryRow<'a> {
+    const WHAT: &'static str = "directory row";
+    const VERSION: u8 = 1;
+
+    fn write(&self, out: &mut Out) {
+        out.text(self.name);
+        out.varint(self.id.0);
+    }
+
+    fn read(_: u8, from: &mut In<'a>) -> Result<Self> {
+        Ok(Self { name: from.text()?, id: DirId(from.varint()?) })
+    }
+}
+
+impl Record<'_> for Directory {
+    const WHAT: &'static str = "directory";
+    const VERSION: u8 = 1;
+
+    fn write(&self, out: &mut Out) {
+        out.varint(self.id.0);
+        out.varint(self.number);
+        write_owner(self.owner, out);
+        out.varint(self.ctime);
+        out.varint(self.mtime);
+        out.varint(self.directories);
+        out.varint(self.files);
+        out.varint(self.last_directory);
+        out.varint(self.last_file);
+    }
+
+    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
+        Ok(Self {
+            id: DirId(from.varint()?),
+            number: from.varint()?,
+            owner: read_owner(from)?,
+            ctime: from.varint()?,
+            mtime: from.varint()?,
+            directories: from.varint()?,
+            files: from.varint()?,
+            last_directory: from.varint()?,
+            last_file: from.varint()?,
+        })
+    }
+}
+
+impl Record<'_> for Account {
+    const WHAT: &'static str = "account";
+    const VERSION: u8 = 1;
+
+    fn write(&self, out: &mut Out) {
+        out.varint(self.id.0.into());
+        out.text(&self.name);
+        out.varint(self.root.0);
+        out.varint(self.gid.into());
+    }
+
+    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
+        Ok(Self {
+            id: AccountId(from.varint32()?),
+            name: from.text()?.to_owned(),
+            root: DirId(from.varint()?),
+            gid: from.varint32()?,
+        })
+    }
+}
+
+impl Record<'_> for Usage {
+    const WHAT: &'static str = "usage";
+    const VERSION: u8 = 1;
+
+    fn write(&self, out: &mut Out) {
+        out.varint(self.files);
+        out.varint(self.directories);
+        out.varint(self.bytes);
+    }
+
+    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
+        Ok(Self { files: from.varint()?, directories: from.varint()?, bytes: from.varint()? })
+    }
+}
+
+impl Record<'_> for User {
+    const WHAT: &'static str = "user";
+    const VERSION: u8 = 1;
+
+    fn write(&self, out: &mut Out) {
+        out.varint(self.id.0.into());
+        out.varint(self.account.0.into());
+        out.text(&self.name);
+        out.text(self.password_hash.expose());
+        out.varint(self.uid.into());
+        out.varint(self.gid.into());
+        out.text(self.directory.as_str());
+        out.flag(self.active);
+        out.flag(self.read_only);
+    }
+
+    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
+        Ok(Self {
+            id: UserId(from.varint32()?),
+            account: AccountId(from.varint32()?),
+            name: from.text()?.to_owned(),
+            password_hash: Secret::new(from.text()?),
+            uid: from.varint32()?,
+            gid: from.varint32()?,
+            directory: read_path(from)?,
+            active: from.flag()?,
+            read_only: from.flag()?,
+        })
+    }
+}
+
+/// A path may be a join, and then longer than what [`TreePath::parse`] takes in one piece.
+fn read_path(from: &mut In<'_>) -> Result<TreePath> {
+    let text = from.text()?;
+    if let Ok(path) = TreePath::parse(text) {
+        return Ok(path);
+    }
+    let mut path = TreePath::root();
+    for segment in text.split('/') {
+        path =
+            path.join(&TreePath::parse(segment).map_err(|_| from.damaged("has an invalid path"))?);
+    }
+    Ok(path)
+}
+
+impl Record<'_> for Session {
+    const WHAT: &'static str = "session";
+    const VERSION: u8 = 1;
+
+    fn write(&self, out: &mut Out) {
+        out.varint(self.user.0.into());
+        out.byte(match self.origin {
+            SessionOrigin::Login => 1,
+            SessionOrigin::Authenticate => 2,
+        });
+        out.text(self.subdir.as_str());
+        out.varint(self.created.0);
+        out.flag(self.expires.is_some());
+        out.varint(self.expires.unwrap_or_default().0);
+        out.flag(self.updated);
+    }
+
+    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
+        Ok(Self {
+            user: UserId(from.varint32()?),
+            origin: match from.byte()? {
+                1 => SessionOrigin::Login,
+                2 => SessionOrigin::Authenticate,
+                other => return Err(from.damaged(&format!("has origin {other}"))),
+            },
+            subdir: read_path(from)?,
+            created: Time(from.varint()?),
+            expires: {
+                let some = from.flag()?;
+                let time = Time(from.varint()?);
+                some.then_some(time)
+            },
+            updated: from.flag()?,
+        })
+    }
+}
+
+impl Record<'_> for KeyPair {
+    const WHAT: &'static str = "key pair";
+    const VERSION: u8 = 1;
+
+    fn write(&self, out: &mut Out) {
+        out.text(&self.access_key);
+        out.bytes(&self.sealed_secret);
+        out.varint(self.account.0.into());
+        out.varint(self.user.0.into());
+    }
+
+    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
+        Ok(Self {
+            access_key: from.text()?.to_owned(),
+            sealed_secret: from.bytes()?.to_vec(),
+            account: AccountId(from.varint32()?),
+            user: UserId(from.varint32()?),
+        })
+    }
+}
+
+/// One integer: an id, a count, a time.
+#[derive(Debug, PartialEq)]
+pub(super) struct Number(pub(super) u64);
+
+impl Record<'_> for Number {
+    const WHAT: &'static str = "number";
+    const VERSION: u8 = 1;
+
+    fn write(&self, out: &mut Out) {
+        out.varint(self.0);
+    }
+
+    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
+        Ok(Self(from.varint()?))
+    }
+}
+
+impl Number {
+    /// The integer, where it is known to have no more than 32 bits.
+    pub(super) fn to_u32(&self) -> Result<u32> {
+        u32::try_from(self.0)
+            .map_err(|_| Error::Damaged("number record is above 32 bits".to_owned()))
+    }
+}
+
+/// Inline content: all that follows the version.
+pub(super) struct Payload<'a>(pub(super) &'a [u8]);
+
+impl<'a> Record<'a> for Payload<'a> {
+    const WHAT: &'static str = "inline";
+    const VERSION: u8 = 1;
+
+    fn write(&self, out: &mut Out) {
+        out.fixed(self.0);
+    }
+
+    fn read(_: u8, from: &mut In<'a>) -> Result<Self> {
+        Ok(Self(from.remainder()))
+    }
+}

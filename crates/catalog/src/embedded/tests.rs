@@ -1,0 +1,94 @@
+//! The law, held to this engine, and what is this engine's own.
+
+use std::sync::Arc;
+
+use model::Error;
+use tempfile::TempDir;
+
+use super::{Embedded, Number, Options, encode, keys};
+use crate::Catalog;
+use crate::suite::{ROOT, at, check_dir, file, hold_the_law, with_root};
+
+struct Storage(TempDir);
+
+impl Storage {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn embedded(&self) -> Embedded {
+        Embedded::open(self.0.path(), Options::default()).unwrap()
+    }
+
+    fn open(&self) -> Catalog {
+        Catalog::new(Arc::new(self.embedded()))
+    }
+}
+
+hold_the_law!(Storage::new());
+
+#[test]
+fn a_newer_format_is_refused() {
+    let storage = Storage::new();
+    let embedded = storage.embedded();
+    embedded.core.db.put(keys::FORMAT, encode(&Number(2))).unwrap();
+    drop(embedded);
+    let error = Embedded::open(storage.0.path(), Options::default()).err();
+    assert!(matches!(&error, Some(Error::Storage(why)) if why.contains("format 2")), "{error:?}");
+}
+
+#[test]
+fn an_unknown_index_is_refused() {
+    let storage = Storage::new();
+    let embedded = storage.embedded();
+    let core = Arc::clone(&embedded.core);
+    drop(embedded);
+    let mut core = Arc::into_inner(core).unwrap();
+    core.db.create_cf("later", &rocksdb::Options::default()).unwrap();
+    drop(core);
+    let error = Embedded::open(storage.0.path(), Options::default()).err();
+    assert!(matches!(&error, Some(Error::Storage(why)) if why.contains("later")), "{error:?}");
+}
+
+#[test]
+fn a_catalog_is_opened_once() {
+    let storage = Storage::new();
+    let _first = storage.embedded();
+    let error = Embedded::open(storage.0.path(), Options::default()).err();
+    assert!(matches!(error, Some(Error::Storage(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_written_after_a_failed_write() {
+    let storage = Storage::new();
+    let embedded = Arc::new(storage.embedded());
+    let catalog = Catalog::new(Arc::clone(&embedded) as Arc<dyn crate::Engine>);
+    catalog
+        .write(|tx| tx.put_root(crate::suite::ACCOUNT, &crate::suite::directory(1)))
+        .await
+        .unwrap();
+    assert_eq!(embedded.stopped(), None);
+    embedded.core.stop_writing(&Error::Storage("the disk is gone".to_owned()));
+    let refused = catalog.write(|tx| tx.put_file(at(ROOT, "f"), &file(1))).await;
+    assert!(
+        matches!(&refused, Err(Error::Storage(why)) if why.contains("the disk is gone")),
+        "{refused:?}"
+    );
+    assert!(embedded.stopped().is_some());
+    assert_eq!(catalog.read(|r| Ok(check_dir(r, ROOT)?.len())).await, Ok(0), "reads go on");
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_a_catalog() {
+    let storage = Storage::new();
+    let to = tempfile::tempdir().unwrap();
+    drop(with_root(&|| storage.open()).await);
+    let embedded = Arc::new(storage.embedded());
+    let catalog = Catalog::new(Arc::clone(&embedded) as Arc<dyn crate::Engine>);
+    catalog.write(|tx| tx.put_file(at(ROOT, "f"), &file(1))).await.unwrap();
+    embedded.checkpoint(to.path().join("copy")).unwrap();
+    catalog.write(|tx| tx.put_file(at(ROOT, "later"), &file(2))).await.unwrap();
+    let copy = Embedded::open(to.path().join("copy"), Options::default()).unwrap();
+    let held = Catalog::new(Arc::new(copy)).read(|r| check_dir(r, ROOT)).await.unwrap();
+    assert_eq!(held.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["f"]);
+}

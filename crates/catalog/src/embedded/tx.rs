@@ -1,0 +1,280 @@
+//! Changes: [`Tx`] over a group's overlay.
+//!
+//! What lives here: which keys each change writes, so that the indices, numbers and counters agree. What does not: save
+//! points (the writer sets them) and rules of the service (operations keep them).
+//!
+//! Invariants: those of [`Tx`]. A call that returns an error may have changed something already: the operation must
+//! fail, and the writer takes all of it back.
+
+use bytes::Bytes;
+use model::{
+    Account, AccountId, BlobId, DirId, Directory, Error, File, InlineId, KeyPair, Kind, Result,
+    Session, Time, TokenHash, Usage, User,
+};
+
+use super::codec::{Record, encode};
+use super::keys::{self, Family};
+use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
+use super::source::Group;
+use super::view::View;
+use crate::{Place, Read, Tx};
+
+impl View<Group<'_>> {
+    fn put<'a>(&mut self, family: Family, key: Vec<u8>, record: &impl Record<'a>) {
+        self.0.overlay.put(family, key, encode(record));
+    }
+
+    fn remove(&mut self, family: Family, key: Vec<u8>) {
+        self.0.overlay.remove(family, key);
+    }
+
+    fn put_dir(&mut self, account: AccountId, directory: &Directory) {
+        self.put(Family::Dirs, keys::dir(account, directory.id), directory);
+    }
+
+    /// The directory an operation says is there.
+    fn known_dir(&self, account: AccountId, id: DirId) -> Result<Directory> {
+        self.dir(account, id)?.ok_or_else(|| misuse(format!("directory {} is not there", id.0)))
+    }
+
+    /// The entry an operation says is there.
+    fn known_entry(&self, place: Place<'_>) -> Result<Entry> {
+        self.entry(place)?.ok_or_else(|| misuse(format!("nothing stands at {place:?}")))
+    }
+
+    /// Fails unless nothing stands at `place`.
+    fn check_free(&self, place: Place<'_>) -> Result<()> {
+        match self.entry(place)? {
+            None => Ok(()),
+            Some(_) => Err(misuse(format!("{place:?} is taken"))),
+        }
+    }
+
+    /// Counts an entry into the directory that holds `place` and returns its number.
+    fn receive(&mut self, place: Place<'_>, kind: Kind) -> Result<u64> {
+        let mut dir = self.known_dir(place.account, place.dir)?;
+        let (count, last) = match kind {
+            Kind::Directory => (&mut dir.directories, &mut dir.last_directory),
+            Kind::File => (&mut dir.files, &mut dir.last_file),
+        };
+        *count += 1;
+        *last += 1;
+        let number = *last;
+        self.put_dir(place.account, &dir);
+        Ok(number)
+    }
+
+    /// Counts an entry out of the directory that holds `place`, and takes it off both indices.
+    fn release(&mut self, place: Place<'_>, kind: Kind, number: u64) -> Result<()> {
+        let mut dir = self.dir_of_entry(place.account, place.dir)?;
+        let count = match kind {
+            Kind::Directory => &mut dir.directories,
+            Kind::File => &mut dir.files,
+        };
+        let wrong =
+            || Error::Damaged(format!("directory {} counts less than it holds", place.dir.0));
+        *count = count.checked_sub(1).ok_or_else(wrong)?;
+        self.put_dir(place.account, &dir);
+        self.remove(Family::Names, keys::name(place));
+        self.remove(Family::Numbers, keys::number(place.account, place.dir, kind, number));
+        Ok(())
+    }
+
+    /// Writes a file to both indices.
+    fn index_file(&mut self, place: Place<'_>, file: File) {
+        let row = FileRow { name: place.name, attrs: std::borrow::Cow::Borrowed(&file.attrs) };
+        let key = keys::number(place.account, place.dir, Kind::File, file.number);
+        self.put(Family::Numbers, key, &row);
+        self.put(Family::Names, keys::name(place), &Entry::File(file));
+    }
+
+    /// Writes a directory to both indices.
+    fn index_directory(&mut self, place: Place<'_>, id: DirId, number: u64) {
+        let key = keys::number(place.account, place.dir, Kind::Directory, number);
+        self.put(Family::Numbers, key, &DirectoryRow { name: place.name, id });
+        self.put(Family::Names, keys::name(place), &Entry::Directory { id, number });
+    }
+}
+
+fn misuse(what: String) -> Error {
+    Error::Storage(what)
+}
+
+impl Tx for View<Group<'_>> {
+    fn fresh_id(&mut self) -> Result<u64> {
+        let last = self.record::<Number>(Family::Meta, keys::LAST_ID)?.map_or(0, |last| last.0);
+        let id = last.checked_add(1).ok_or_else(|| misuse("no ids are left".to_owned()))?;
+        self.put(Family::Meta, keys::LAST_ID.to_vec(), &Number(id));
+        Ok(id)
+    }
+
+    fn put_account(&mut self, account: &Account) -> Result<()> {
+        if let Some(old) = self.account(account.id)? {
+            self.remove(Family::Meta, keys::account_name(&old.name));
+        }
+        if self.account_by_name(&account.name)?.is_some() {
+            return Err(misuse(format!("the account name {:?} is taken", account.name)));
+        }
+        self.put(Family::Meta, keys::account_name(&account.name), &Number(account.id.0.into()));
+        self.put(Family::Meta, keys::account(account.id), account);
+        Ok(())
+    }
+
+    fn put_usage(&mut self, account: AccountId, usage: Usage) -> Result<()> {
+        self.put(Family::Meta, keys::usage(account), &usage);
+        Ok(())
+    }
+
+    fn put_user(&mut self, user: &User) -> Result<()> {
+        if let Some(old) = self.user(user.id)? {
+            self.remove(Family::Meta, keys::user_name(&old.name));
+        }
+        if self.user_by_name(&user.name)?.is_some() {
+            return Err(misuse(format!("the user name {:?} is taken", user.name)));
+        }
+        self.put(Family::Meta, keys::user_name(&user.name), &Number(user.id.0.into()));
+        self.put(Family::Meta, keys::user(user.id), user);
+        Ok(())
+    }
+
+    fn put_session(&mut self, token: &TokenHash, session: &Session) -> Result<()> {
+        self.remove_session(token)?;
+        self.put(Family::Sessions, keys::session(token), session);
+        self.put(Family::Sessions, keys::session_of(session.user, token), &Payload(&[]));
+        Ok(())
+    }
+
+    fn remove_session(&mut self, token: &TokenHash) -> Result<()> {
+        if let Some(old) = self.session(token)? {
+            self.remove(Family::Sessions, keys::session(token));
+            self.remove(Family::Sessions, keys::session_of(old.user, token));
+        }
+        Ok(())
+    }
+
+    fn put_key_pair(&mut self, pair: &KeyPair) -> Result<()> {
+        if let Some(old) = self.key_pair_of(pair.account)? {
+            self.remove(Family::Meta, keys::access_key(&old.access_key));
+        }
+        if self.key_pair(&pair.access_key)?.is_some() {
+            return Err(misuse("the access key is taken".to_owned()));
+        }
+        self.put(Family::Meta, keys::access_key(&pair.access_key), &Number(pair.account.0.into()));
+        self.put(Family::Meta, keys::key_pair(pair.account), pair);
+        Ok(())
+    }
+
+    fn put_root(&mut self, account: AccountId, directory: &Directory) -> Result<()> {
+        if self.dir(account, directory.id)?.is_some() {
+            return Err(misuse(format!("directory {} is there already", directory.id.0)));
+        }
+        self.put_dir(account, directory);
+        Ok(())
+    }
+
+    fn add_directory(&mut self, place: Place<'_>, mut directory: Directory) -> Result<Directory> {
+        self.check_free(place)?;
+        if self.dir(place.account, directory.id)?.is_some() {
+            return Err(misuse(format!("directory {} is there already", directory.id.0)));
+        }
+        directory.number = self.receive(place, Kind::Directory)?;
+        self.put_dir(place.account, &directory);
+        self.index_directory(place, directory.id, directory.number);
+        Ok(directory)
+    }
+
+    fn touch_directory(&mut self, account: AccountId, id: DirId, mtime: u64) -> Result<()> {
+        let dir = self.known_dir(account, id)?;
+        self.put_dir(account, &Directory { mtime, ..dir });
+        Ok(())
+    }
+
+    fn remove_directory(&mut self, place: Place<'_>) -> Result<()> {
+        let Entry::Directory { id, number } = self.known_entry(place)? else {
+            return Err(misuse(format!("{place:?} is a file")));
+        };
+        if !self.dir_of_entry(place.account, id)?.is_empty() {
+            return Err(misuse(format!("directory {} is not empty", id.0)));
+        }
+        self.release(place, Kind::Directory, number)?;
+        self.remove(Family::Dirs, keys::dir(place.account, id));
+        Ok(())
+    }
+
+    fn put_file(&mut self, place: Place<'_>, file: &File) -> Result<()> {
+        let number = match self.entry(place)? {
+            Some(Entry::File(old)) => old.number,
+            Some(Entry::Directory { .. }) => {
+                return Err(misuse(format!("{place:?} is a directory")));
+            }
+            None => self.receive(place, Kind::File)?,
+        };
+        self.index_file(place, File { number, ..file.clone() });
+        Ok(())
+    }
+
+    fn remove_file(&mut self, place: Place<'_>) -> Result<()> {
+        match self.known_entry(place)? {
+            Entry::File(file) => self.release(place, Kind::File, file.number),
+            Entry::Directory { .. } => Err(misuse(format!("{place:?} is a directory"))),
+        }
+    }
+
+    fn move_entry(&mut self, from: Place<'_>, to: Place<'_>) -> Result<()> {
+        if from.account != to.account {
+            return Err(misuse("an entry does not move to another account".to_owned()));
+        }
+        let entry = self.known_entry(from)?;
+        self.check_free(to)?;
+        let (kind, old) = match &entry {
+            Entry::Directory { number, .. } => (Kind::Directory, *number),
+            Entry::File(file) => (Kind::File, file.number),
+        };
+        let number = if from.dir == to.dir {
+            self.remove(Family::Names, keys::name(from));
+            old
+        } else {
+            self.release(from, kind, old)?;
+            self.receive(to, kind)?
+        };
+        match entry {
+            Entry::File(file) => self.index_file(to, File { number, ..file }),
+            Entry::Directory { id, .. } => {
+                if number != old {
+                    let dir = self.dir_of_entry(from.account, id)?;
+                    self.put_dir(from.account, &Directory { number, ..dir });
+                }
+                self.index_directory(to, id, number);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_inline(&mut self, account: AccountId, id: InlineId, bytes: Bytes) -> Result<()> {
+        self.put(Family::Inline, keys::inline(account, id), &Payload(&bytes));
+        Ok(())
+    }
+
+    fn remove_inline(&mut self, account: AccountId, id: InlineId) -> Result<()> {
+        self.remove(Family::Inline, keys::inline(account, id));
+        Ok(())
+    }
+
+    fn put_blob_refs(&mut self, blob: BlobId, refs: u32) -> Result<()> {
+        match refs {
+            0 => self.remove(Family::Blobs, keys::blob(blob)),
+            _ => self.put(Family::Blobs, keys::blob(blob), &Number(refs.into())),
+        }
+        Ok(())
+    }
+
+    fn doom(&mut self, blob: BlobId, now: Time) -> Result<()> {
+        self.put(Family::Doomed, keys::blob(blob), &Number(now.0));
+        Ok(())
+    }
+
+    fn forget_doomed(&mut self, blob: BlobId) -> Result<()> {
+        self.remove(Family::Doomed, keys::blob(blob));
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+//! Lookups and scans: [`Read`] over a [`Source`] of bytes.
+//!
+//! What lives here: which keys each lookup reads, and what it makes of them. What does not: where bytes come from
+//! (`source`) and changes (`tx`).
+//!
+//! Invariant: a row of one index that leads to a record that is not there is reported as damage, never skipped.
+
+use bytes::Bytes;
+use model::{
+    Account, AccountId, BlobId, DirId, Directory, Error, FileAttrs, InlineId, KeyPair, Kind, Node,
+    Resolved, Result, Session, Time, TokenHash, TreePath, Usage, User, UserId,
+};
+
+use super::codec::{Record, decode};
+use super::keys::{self, Family};
+use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
+use super::source::Source;
+use crate::{Place, Read};
+
+/// A view of the catalog.
+pub(super) struct View<S>(pub(super) S);
+
+impl<S: Source> View<S> {
+    /// A record that borrows nothing.
+    pub(super) fn record<R: for<'a> Record<'a>>(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Result<Option<R>> {
+        self.0.get(family, key, |bytes| decode(bytes))
+    }
+
+    /// What the index by name has at a place.
+    pub(super) fn entry(&self, place: Place<'_>) -> Result<Option<Entry>> {
+        self.record(Family::Names, &keys::name(place))
+    }
+
+    /// A directory's record.
+    pub(super) fn dir(&self, account: AccountId, id: DirId) -> Result<Option<Directory>> {
+        self.record(Family::Dirs, &keys::dir(account, id))
+    }
+
+    /// The record of a directory that an index leads to.
+    pub(super) fn dir_of_entry(&self, account: AccountId, id: DirId) -> Result<Directory> {
+        self.dir(account, id)?
+            .ok_or_else(|| Error::Damaged(format!("directory {} has a name and no record", id.0)))
+    }
+
+    fn number(&self, family: Family, key: &[u8]) -> Result<Option<Number>> {
+        self.record(family, key)
+    }
+
+    /// Hands up to `limit` keys from `from` on and below `below`, with their values, to `visit`.
+    fn page(
+        &self,
+        family: Family,
+        (from, below): (&[u8], &[u8]),
+        limit: usize,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut left = limit;
+        if left == 0 {
+            return Ok(());
+        }
+        self.0.scan(family, from, below, &mut |key, value| {
+            visit(key, value)?;
+            left -= 1;
+            Ok(left > 0)
+        })
+    }
+
+    /// All records whose keys begin with `prefix`.
+    fn all<R: for<'a> Record<'a>>(&self, family: Family, prefix: &[u8]) -> Result<Vec<R>> {
+        let mut records = Vec::new();
+        self.page(family, (prefix, &keys::end_of(prefix)), usize::MAX, &mut |_, value| {
+            records.push(decode(value)?);
+            Ok(())
+        })?;
+        Ok(records)
+    }
+
+    /// Rows of a listing: `visit` gets the number in the key, and the value.
+    fn rows(
+        &self,
+        (account, dir, kind): (AccountId, DirId, Kind),
+        after: u64,
+        limit: usize,
+        visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let Some(first) = after.checked_add(1) else { return Ok(()) };
+        let prefix = keys::rows(account, dir, kind);
+        let from = keys::number(account, dir, kind, first);
+        self.page(Family::Numbers, (&from, &keys::end_of(&prefix)), limit, &mut |key, value| {
+            visit(keys::number_of(key).ok_or_else(bad_key)?, value)
+        })
+    }
+}
+
+fn bad_key() -> Error {
+    Error::Damaged("a key of an index is cut short".to_owned())
+}
+
+impl<S: Source> Read for View<S> {
+    fn account(&mut self, id: AccountId) -> Result<Option<Account>> {
+        self.record(Family::Meta, &keys::account(id))
+    }
+
+    fn account_by_name(&mut self, name: &str) -> Result<Option<Account>> {
+        match self.number(Family::Meta, &keys::account_name(name))? {
+            Some(id) => self.account(AccountId(id.to_u32()?)),
+            None => Ok(None),
+        }
+    }
+
+    fn accounts(&mut self) -> Result<Vec<Account>> {
+        self.all(Family::Meta, keys::ACCOUNTS)
+    }
+
+    fn usage(&mut self, account: AccountId) -> Result<Usage> {
+        Ok(self.record(Family::Meta, &keys::usage(account))?.unwrap_or_default())
+    }
+
+    fn user(&mut self, id: UserId) -> Result<Option<User>> {
+        self.record(Family::Meta, &keys::user(id))
+    }
+
+    fn user_by_name(&mut self, name: &str) -> Result<Option<User>> {
+        match self.number(Family::Meta, &keys::user_name(name))? {
+            Some(id) => self.user(UserId(id.to_u32()?)),
+            None => Ok(None),
+        }
+    }
+
+    fn users(&mut self) -> Result<Vec<User>> {
+        self.all(Family::Meta, keys::USERS)
+    }
+
+    fn session(&mut self, token: &TokenHash) -> Result<Option<Session>> {
+        self.record(Family::Sessions, &keys::session(token))
+    }
+
+    fn sessions_of(&mut self, user: UserId) -> Result<Vec<(TokenHash, Session)>> {
+        let prefix = keys::sessions_of(user);
+        let mut sessions = Vec::new();
+        self.page(
+            Family::Sessions,
+            (&prefix, &keys::end_of(&prefix)),
+            usize::MAX,
+            &mut |key, _| {
+                let token = keys::token(key).ok_or_else(bad_key)?;
+                let session = self.record(Family::Sessions, &keys::session(&token))?;
+                let lost = || Error::Damaged("a user's session has no record".to_owned());
+                sessions.push((token, session.ok_or_else(lost)?));
+                Ok(())
+            },
+        )?;
+        Ok(sessions)
+    }
+
+    fn sessions(
+        &mut self,
+        after: Option<TokenHash>,
+        limit: usize,
+    ) -> Result<Vec<(TokenHash, Session)>> {
+        let from = match after {
+            Some(token) => keys::after(keys::session(&token)),
+            None => keys::SESSIONS.to_vec(),
+        };
+        let mut sessions = Vec::new();
+        let below = keys::end_of(keys::SESSIONS);
+        self.page(Family::Sessions, (&from, &below), limit, &mut |key, value| {
+            sessions.push((keys::token(key).ok_or_else(bad_key)?, decode(value)?));
+            Ok(())
+        })?;
+        Ok(sessions)
+    }
+
+    fn key_pair(&mut self, access_key: &str) -> Result<Option<KeyPair>> {
+        match self.number(Family::Meta, &keys::access_key(access_key))? {
+            Some(account) => self.key_pair_of(AccountId(account.to_u32()?)),
+            None => Ok(None),
+        }
+    }
+
+    fn key_pair_of(&mut self, account: AccountId) -> Result<Option<KeyPair>> {
+        self.record(Family::Meta, &keys::key_pair(account))
+    }
+
+    fn resolve(
+        &mut self,
+        account: AccountId,
+        root: DirId,
+        path: &TreePath,
+    ) -> Result<Option<Resolved>> {
+        let (mut id, mut depth, mut file) = (root, 0, None);
+        for name in path.segments() {
+            match self.entry(Place { account, dir: id, name })? {
+                Some(Entry::Directory { id: below, .. }) => (id, depth) = (below, depth + 1),
+                Some(Entry::File(found)) => {
+                    file = Some(found);
+                    break;
+                }
+                None => break,
+            }
+        }
+        let dir = if depth == 0 {
+            self.dir(account, root)?
+        } else {
+            Some(self.dir_of_entry(account, id)?)
+        };
+        let len = path.segments().count();
+        Ok(dir.map(|dir| Resolved { dir, depth, len, file }))
+    }
+
+    fn directory(&mut self, account: AccountId, id: DirId) -> Result<Option<Directory>> {
+        self.dir(account, id)
+    }
+
+    fn node(&mut self, place: Place<'_>) -> Result<Option<Node>> {
+        Ok(match self.entry(place)? {
+            Some(Entry::Directory { id, .. }) => {
+                Some(Node::Directory(self.dir_of_entry(place.account, id)?))
+            }
+            Some(Entry::File(file)) => Some(Node::File(file)),
+            None => None,
+        })
+    }
+
+    fn list_files(
+        &mut self,
+        account: AccountId,
+        dir: DirId,
+        after: u64,
+        limit: usize,
+        visit: &mut dyn FnMut(u64, &str, &FileAttrs),
+    ) -> Result<()> {
+        self.rows((account, dir, Kind::File), after, limit, &mut |number, value| {
+            let row: FileRow<'_> = decode(value)?;
+            visit(number, row.name, &row.attrs);
+            Ok(())
+        })
+    }
+
+    fn list_directories(
+        &mut self,
+        account: AccountId,
+        dir: DirId,
+        after: u64,
+        limit: usize,
+        details: bool,
+        visit: &mut dyn FnMut(u64, &str, Option<&Directory>),
+    ) -> Result<()> {
+        self.rows((account, dir, Kind::Directory), after, limit, &mut |number, value| {
+            let row: DirectoryRow<'_> = decode(value)?;
+            let record = if details { Some(self.dir_of_entry(account, row.id)?) } else { None };
+            visit(number, row.name, record.as_ref());
+            Ok(())
+        })
+    }
+
+    fn inline(&mut self, account: AccountId, id: InlineId) -> Result<Option<Bytes>> {
+        self.0.get(Family::Inline, &keys::inline(account, id), |bytes| {
+            Ok(Bytes::copy_from_slice(decode::<Payload<'_>>(bytes)?.0))
+        })
+    }
+
+    fn blob_refs(&mut self, blob: BlobId) -> Result<u32> {
+        self.number(Family::Blobs, &keys::blob(blob))?.map_or(Ok(0), |refs| refs.to_u32())
+    }
+
+    fn doomed(&mut self, after: Option<BlobId>, limit: usize) -> Result<Vec<(BlobId, Time)>> {
+        let from = after.map_or_else(Vec::new, |blob| keys::after(keys::blob(blob)));
+        let mut doomed = Vec::new();
+        self.page(Family::Doomed, (&from, keys::AFTER_BLOBS), limit, &mut |key, value| {
+            let Number(time) = decode(value)?;
+            doomed.push((keys::blob_of(key).ok_or_else(bad_key)?, Time(time)));
+            Ok(())
+        })?;
+        Ok(doomed)
+    }
+}
