@@ -16,6 +16,9 @@ use super::fault;
 use super::keys::Family;
 use super::overlay::Overlay;
 
+/// What a scan hands keys and values to.
+pub(super) type Visit<'v, T> = dyn FnMut(&[u8], &[u8]) -> Result<T> + 'v;
+
 /// A source of bytes.
 pub(super) trait Source {
     /// Hands the value of a key to `read`, if there is one.
@@ -32,7 +35,7 @@ pub(super) trait Source {
         family: Family,
         from: &[u8],
         below: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
+        visit: &mut Visit<'_, bool>,
     ) -> Result<()>;
 }
 
@@ -65,7 +68,7 @@ impl Source for Frozen<'_> {
         family: Family,
         from: &[u8],
         below: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
+        visit: &mut Visit<'_, bool>,
     ) -> Result<()> {
         let stored =
             self.snapshot.raw_iterator_cf_opt(handle(self.db, family)?, bounded(from, below));
@@ -101,7 +104,7 @@ impl Source for Group<'_> {
         family: Family,
         from: &[u8],
         below: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
+        visit: &mut Visit<'_, bool>,
     ) -> Result<()> {
         let stored = self.db.raw_iterator_cf_opt(handle(self.db, family)?, bounded(from, below));
         merge(stored, from, self.overlay.range(family, from, below), visit)
@@ -126,7 +129,7 @@ fn merge<'c>(
     mut stored: DBRawIterator<'_>,
     from: &[u8],
     changes: impl Iterator<Item = (&'c [u8], &'c Option<Bytes>)>,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
+    visit: &mut Visit<'_, bool>,
 ) -> Result<()> {
     let mut changes = changes.peekable();
     stored.seek(from);

@@ -14,7 +14,7 @@ use model::{
 use super::codec::{Record, decode};
 use super::keys::{self, Family};
 use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
-use super::source::Source;
+use super::source::{Source, Visit};
 use crate::{Place, Read};
 
 /// A view of the catalog.
@@ -56,7 +56,7 @@ impl<S: Source> View<S> {
         family: Family,
         (from, below): (&[u8], &[u8]),
         limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
+        visit: &mut Visit<'_, ()>,
     ) -> Result<()> {
         let mut left = limit;
         if left == 0 {

@@ -102,7 +102,7 @@ pub(crate) fn file(seed: u64) -> File {
             owner: OWNER,
             size: seed,
             checksum: Digest([seed.to_le_bytes()[0]; 32]),
-            content_type: ContentType::parse(if seed % 2 == 0 {
+            content_type: ContentType::parse(if seed.is_multiple_of(2) {
                 "text/plain"
             } else {
                 "video/mp4; a=\"b\""
