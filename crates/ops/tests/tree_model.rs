@@ -12,13 +12,13 @@ use std::{
     },
 };
 
-use blobs::local::Local;
+use blobs::Local;
 use bytes::Bytes;
 use catalog::{Catalog, embedded::Embedded};
-use model::{Caller, Directory, Error, FileAttrs, Result, Secret, TreePath};
+use model::{Caller, Directory, Error, FileAttrs, Owner, Result, Time, TreePath, UserId};
 use ops::{
-    Detect, IfThere, NewUser, Page, Parents, Parts, Positions, PutSpec, Rows, Stat, Store, TypeRule,
-    Which, clock::SystemClock, throttle::SlowDown, vault::Vault,
+    Detect, IfThere, Page, Parents, Parts, Positions, PutSpec, Rows, Stat, Store, TypeRule, Which,
+    clock::SystemClock, throttle::SlowDown, vault::Vault,
 };
 use proptest::prelude::*;
 
@@ -59,7 +59,8 @@ impl Model {
             Some(file) => End::File(file),
             None => {
                 let parents: Vec<&str> = path.match_indices('/').map(|(i, _)| &path[..i]).collect();
-                let file_above = parents.iter().any(|p| matches!(self.0.get(*p), Some(Node::File { .. })));
+                let file_above =
+                    parents.iter().any(|p| matches!(self.0.get(*p), Some(Node::File { .. })));
                 if parents.iter().all(|p| self.0.get(*p) == Some(&Node::Dir)) {
                     End::Free
                 } else {
@@ -158,7 +159,8 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _inside = runtime.enter();
-    let catalog = Embedded::open(&dir.path().join("catalog"), catalog::embedded::Options::default());
+    let catalog =
+        Embedded::open(&dir.path().join("catalog"), catalog::embedded::Options::default());
     let store = Store::new(Parts {
         catalog: Catalog::new(Arc::new(catalog.unwrap())),
         blobs: Arc::new(Local::open(dir.path()).unwrap()),
@@ -170,22 +172,28 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     Bench { runtime, store, _dir: dir }
 });
 
+/// Somebody with an account of their own, without the cost of a password.
 async fn new_caller(store: &Store) -> Caller {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let password = Secret::new("pw");
-    store.add_account(&name).await.unwrap();
-    let user = NewUser {
-        account: name.clone(),
-        name: name.clone(),
-        password: password.clone(),
-        uid: None,
-        gid: None,
-        directory: TreePath::root(),
+    let account = store.add_account(&name).await.unwrap();
+    Caller {
+        session: None,
+        since: Time(0),
+        account: account.id,
+        account_name: account.name,
+        top: account.root,
+        user: UserId(1),
+        username: name,
+        owner: Owner { uid: 1, gid: account.gid },
         read_only: false,
-    };
-    store.add_user(user).await.unwrap();
-    store.login(None, &name, &password).await.unwrap().caller
+        root: TreePath::root(),
+    }
+}
+
+/// Sequences to try.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
 }
 
 fn parents(create: bool) -> Parents {
@@ -197,7 +205,13 @@ fn content(path: &str, len: usize) -> Vec<u8> {
     path.bytes().chain([b'#']).cycle().take(len).collect()
 }
 
-async fn put(store: &Store, caller: &Caller, path: &TreePath, len: usize, create: bool) -> Result<()> {
+async fn put(
+    store: &Store,
+    caller: &Caller,
+    path: &TreePath,
+    len: usize,
+    create: bool,
+) -> Result<()> {
     let spec = PutSpec {
         path: path.clone(),
         parents: parents(create),
@@ -312,8 +326,9 @@ async fn whole(store: &Store, caller: &Caller) -> BTreeMap<String, Node> {
                         Node::Dir
                     }
                     Some(attrs) => {
-                        let content =
-                            read_all(store, caller, &TreePath::parse(&full).unwrap()).await.unwrap();
+                        let content = read_all(store, caller, &TreePath::parse(&full).unwrap())
+                            .await
+                            .unwrap();
                         assert_eq!(attrs.size, content.len() as u64);
                         Node::File { content, html: attrs.content_type.as_str() == "text/html" }
                     }
@@ -347,7 +362,7 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 2_000, ..ProptestConfig::default() })]
     #[test]
     fn the_tree_is_what_a_map_says(sequence in prop::collection::vec(steps(), 50)) {
         let bench = &*BENCH;
