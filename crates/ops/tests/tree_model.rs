@@ -4,18 +4,22 @@
 //! `PROPTEST_CASES` sets the number of sequences (10,000 is the promise; fewer run by default). A failure prints its
 //! seed and the shortest sequence.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicU32, Ordering},
     },
 };
 
-use blobs::Local;
+use blobs::{Blobs, Local};
 use bytes::Bytes;
 use catalog::{Catalog, embedded::Embedded};
-use model::{Caller, Directory, Error, FileAttrs, Owner, Result, Time, TreePath, UserId};
+use model::{
+    BlobId, Caller, Directory, Error, FileAttrs, Owner, Result, Time, TreePath, Usage, UserId,
+};
 use ops::{
     Detect, IfThere, Page, Parents, Parts, Positions, PutSpec, Rows, Stat, Store, TypeRule, Which,
     clock::SystemClock, throttle::SlowDown, vault::Vault,
@@ -152,6 +156,7 @@ impl Model {
 struct Bench {
     runtime: tokio::runtime::Runtime,
     store: Store,
+    blobs: Arc<Local>,
     _dir: tempfile::TempDir,
 }
 
@@ -161,15 +166,16 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     let _inside = runtime.enter();
     let catalog =
         Embedded::open(&dir.path().join("catalog"), catalog::embedded::Options::default());
+    let blobs = Arc::new(Local::open(dir.path()).unwrap());
     let store = Store::new(Parts {
         catalog: Catalog::new(Arc::new(catalog.unwrap())),
-        blobs: Arc::new(Local::open(dir.path()).unwrap()),
+        blobs: blobs.clone(),
         clock: Arc::new(SystemClock),
         vault: Vault::new(&[1; 32]),
         slow_down: SlowDown::default(),
     });
     drop(_inside);
-    Bench { runtime, store, _dir: dir }
+    Bench { runtime, store, blobs, _dir: dir }
 });
 
 /// Somebody with an account of their own, without the cost of a password.
@@ -344,6 +350,24 @@ async fn whole(store: &Store, caller: &Caller) -> BTreeMap<String, Node> {
     found
 }
 
+/// Deletes the whole tree; nothing may be left: no count, no byte, no blob.
+async fn clear(bench: &Bench, caller: &Caller, model: &Model) {
+    for path in model.0.keys().rev() {
+        bench.store.delete_object(caller, &TreePath::parse(path).unwrap()).await.unwrap();
+    }
+    let accounts = bench.store.accounts().await.unwrap();
+    let mine = accounts.iter().find(|a| a.account.id == caller.account).unwrap();
+    assert_eq!(mine.usage, Usage::default());
+    while bench.store.sweep_doomed().await.unwrap() > 0 {}
+    let (left, account) = (Arc::new(Mutex::new(Vec::new())), caller.account);
+    let found = left.clone();
+    let visit = Box::new(move |ids: Vec<BlobId>| {
+        found.lock().unwrap().extend(ids.into_iter().filter(|id| id.account() == account));
+    });
+    bench.blobs.sealed_between(Time(0), Time(u64::MAX), visit).await.unwrap();
+    assert_eq!(*left.lock().unwrap(), [], "blobs that nothing refers to");
+}
+
 fn paths() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 0..4).prop_map(|s| s.join("/"))
 }
@@ -382,6 +406,7 @@ proptest! {
             assert_eq!(usage.bytes, files.clone().sum::<u64>());
             assert_eq!(usage.files, files.clone().count() as u64);
             assert_eq!(usage.directories, model.0.len() as u64 - usage.files);
+            clear(bench, &caller, &model).await;
         });
     }
 }

@@ -13,7 +13,7 @@ mod serve;
 use std::{path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
-use blobs::local::Local;
+use blobs::Local;
 use catalog::{Catalog, embedded::Embedded};
 use ops::{Parts, Store, clock::SystemClock, throttle::SlowDown, vault::Vault};
 
