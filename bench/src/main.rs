@@ -1,1 +1,126 @@
-fn main() {}
+//! Measures the release binary of headwater over loopback, beside peers in the same run:
+//! `cargo run --release -p bench -- small-uploads big-uploads million`.
+//!
+//! What lives here: the command line and the list of works. A work is a file in `works`; it starts the servers it
+//! compares (`server`), drives them (`load`, `http`, `api`) and returns tables (`table`). Nothing asserts a time: a work
+//! fails on wrong answers alone, and figures are read by people, as ratios to a peer of the same run.
+
+mod api;
+mod bare;
+mod content;
+mod http;
+mod load;
+mod process;
+mod server;
+mod table;
+mod works;
+
+use std::{fs::File, path::PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::table::Table;
+
+/// Measures headwater beside peers in the same run.
+#[derive(Debug, Parser)]
+#[command(name = "bench", args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    plan: Plan,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Be a peer: a bare HTTP server that reads and hashes what it is sent (the works start it themselves).
+    Bare {
+        /// Answer with the body that was sent instead of an empty one.
+        #[arg(long)]
+        echo: bool,
+    },
+}
+
+/// What to measure.
+#[derive(Debug, Args)]
+struct Plan {
+    /// The works, done in this order.
+    #[arg(required = true, value_enum)]
+    works: Vec<Work>,
+    /// Write all figures to this file, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Where the temporary data directories are made [default: the system's].
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// How often a work takes turns between headwater and its peer.
+    #[arg(long, default_value_t = 2)]
+    rounds: u32,
+    /// small-uploads: requests of a turn (a quarter of it at one connection).
+    #[arg(long, default_value_t = 40_000)]
+    requests: u64,
+    /// small-uploads: bytes of a file.
+    #[arg(long, default_value_t = 4096)]
+    bytes: usize,
+    /// big-uploads: MiB of each of the three files.
+    #[arg(long, default_value_t = 2048)]
+    mib: u64,
+    /// million: files in the directory.
+    #[arg(long, default_value_t = 1_000_000)]
+    files: u64,
+    /// million: connections that upload them.
+    #[arg(long, default_value_t = 128)]
+    connections: usize,
+}
+
+/// Every work there is.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Work {
+    /// Durable uploads of 4 KiB at 32, 1 and 128 connections, beside a server that only reads and hashes.
+    SmallUploads,
+    /// Three parallel uploads of 2 GiB, beside one core's SHA-256 and a server that only reads and hashes.
+    BigUploads,
+    /// A directory of a million files: listing, stat, memory, restart.
+    Million,
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    match cli.verb {
+        Some(Verb::Bare { echo }) => bare::serve(echo),
+        None => measure(&cli.plan),
+    }
+}
+
+/// Does the works on one thread: the generator leaves the other cores to the server.
+fn measure(plan: &Plan) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut tables = Vec::new();
+    for work in &plan.works {
+        let done = runtime.block_on(async {
+            match work {
+                Work::SmallUploads => works::small_uploads::run(plan).await,
+                Work::BigUploads => works::big_uploads::run(plan).await,
+                Work::Million => works::million::run(plan).await,
+            }
+        })?;
+        done.iter().for_each(Table::print);
+        tables.extend(done);
+    }
+    if let Some(path) = &plan.json {
+        let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
+        serde_json::to_writer_pretty(file, &table::json(&tables)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

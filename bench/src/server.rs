@@ -1,0 +1,177 @@
+//! Starting and stopping what is measured: headwater's release binary on a fresh data directory, and the bare server. Each
+//! is a process of its own on a free port of loopback; dropping one kills it. What it is sent is not known here.
+
+use std::{
+    env,
+    fs::File,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The account that an empty data directory gets.
+pub(crate) const ACCOUNT: &str = "bench";
+/// Its user.
+pub(crate) const USER: &str = "bench";
+/// The user's password.
+pub(crate) const PASSWORD: &str = "measured-in-the-same-run";
+
+/// A process that listens.
+pub(crate) struct Listening {
+    child: Child,
+    /// Kept open: a server that prints into a closed pipe ends.
+    _stdout: BufReader<ChildStdout>,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Listening {
+    /// Starts a program and waits for its line `listening on http://…`.
+    fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if stdout.read_line(&mut line)? == 0 {
+                let status = child.wait()?;
+                bail!("{:?} ended before it listened: {status}", command.get_program());
+            }
+            if let Some(address) = line.trim().strip_prefix("listening on http://") {
+                return Ok(Self { address: address.parse()?, child, _stdout: stdout });
+            }
+        }
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it, as a crash would (SIGKILL).
+    pub(crate) fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to stop (SIGTERM), and waits.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the server stopped with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// A bare server.
+pub(crate) fn bare() -> anyhow::Result<Listening> {
+    Listening::start(Command::new(env::current_exe()?).arg("bare"))
+}
+
+/// A data directory of headwater, gone with this value.
+pub(crate) struct Home {
+    binary: PathBuf,
+    dir: TempDir,
+}
+
+impl Home {
+    /// An empty one, in `within` or where the system keeps temporary files.
+    pub(crate) fn new(within: Option<&Path>) -> anyhow::Result<Self> {
+        let binary = env::current_exe()?.with_file_name("headwater");
+        ensure!(
+            binary.exists(),
+            "{} is missing: cargo build --release -p server",
+            binary.display()
+        );
+        ensure!(
+            binary.components().any(|c| c.as_os_str() == "release"),
+            "only a release build is worth measuring: cargo run --release -p bench"
+        );
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("headwater-bench-");
+        let dir = match within {
+            Some(within) => builder.tempdir_in(within)?,
+            None => builder.tempdir()?,
+        };
+        Ok(Self { binary, dir })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Serves it. The log, a line a request as by default, goes to a file beside the data.
+    pub(crate) fn serve(&self) -> anyhow::Result<Listening> {
+        let log = self.dir.path().join("log");
+        let log_file = File::options().create(true).append(true).open(&log)?;
+        let mut command = Command::new(&self.binary);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--account", ACCOUNT, "--user", USER]);
+        command.arg("--data").arg(self.data()).env("HEADWATER_PASSWORD", PASSWORD);
+        Listening::start(command.stderr(log_file)).with_context(|| {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            text.lines().rev().take(5).collect::<Vec<_>>().join("\n")
+        })
+    }
+
+    /// Serves it, and says how long it took until it listened.
+    pub(crate) fn serve_timed(&self) -> anyhow::Result<(Listening, Duration)> {
+        let begun = Instant::now();
+        let listening = self.serve()?;
+        Ok((listening, begun.elapsed()))
+    }
+
+    /// What the running server has committed.
+    pub(crate) fn commits(&self) -> anyhow::Result<Commits> {
+        let mut command = Command::new(&self.binary);
+        let output = command.arg("status").arg("--data").arg(self.data()).output()?;
+        ensure!(output.status.success(), "headwater status: {}", output.status);
+        let status: Value = serde_json::from_slice(&output.stdout).context("headwater status")?;
+        let number = |name: &str| status[name].as_u64().with_context(|| format!("status: {name}"));
+        Ok(Commits { commits: number("commits")?, groups: number("groups")? })
+    }
+
+    /// Bytes of all files of the data directory.
+    pub(crate) fn disk_bytes(&self) -> anyhow::Result<u64> {
+        fn below(dir: &Path) -> std::io::Result<u64> {
+            let mut sum = 0;
+            for entry in std::fs::read_dir(dir)? {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                sum += if kind.is_dir() { below(&entry.path())? } else { entry.metadata()?.len() };
+            }
+            Ok(sum)
+        }
+        Ok(below(&self.data())?)
+    }
+}
+
+/// What the catalog has committed since the server started.
+#[derive(Clone, Copy)]
+pub(crate) struct Commits {
+    /// Transactions.
+    pub(crate) commits: u64,
+    /// Groups of them, each with one fsync.
+    pub(crate) groups: u64,
+}
+
+impl Commits {
+    /// Those since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { commits: self.commits - before.commits, groups: self.groups - before.groups }
+    }
+}
