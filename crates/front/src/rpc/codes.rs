@@ -1,0 +1,119 @@
+//! Facts to codes: one row a call that can fail for a reason of the tree, beside protocol.md, sections 4 and 5.
+//!
+//! What lives here: what a [`model::Error`] is called on the wire. What does not: codes of values that cannot be read
+//! (they stand with the parameter, in `table`), and how a code is rendered (the method's form, there too). A new fact
+//! does not compile until it has a place in [`Codes::of`]; a new column not until every call has decided about it.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use ops::model::Error;
+
+use super::answer::{INTERNAL_ERROR, SERVER_ERROR};
+
+/// An unusable token.
+pub(super) const BAD_TOKEN: i32 = -10_001;
+/// "Cannot come of this call": should it ever, the answer is an internal error and the log has it.
+const X: i32 = INTERNAL_ERROR;
+
+/// What a call answers for each fact that calls differ in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Codes([i32; 11]);
+
+#[rustfmt::skip]
+mod rows {
+    use super::{BAD_TOKEN as T, Codes, X};
+
+    //                                                 token  path miss- is a  is a  no   exist same not  deni- up-
+    //                                                             ing   dir   file par.  s     path empty ed    dated
+    pub(in super::super) const NONE:      Codes = Codes([T,    X,   X,    X,    X,   X,   X,   X,   X,   X,   X]);
+    pub(in super::super) const LOGOUT:    Codes = Codes([-1,   X,   X,    X,    X,   X,   X,   X,   X,  -2,   X]);
+    pub(in super::super) const UPDATE:    Codes = Codes([T,    X,   X,    X,    X,   X,   X,   X,   X,   X,  -1]);
+    pub(in super::super) const KEY_PAIR:  Codes = Codes([T,    X,   X,    X,    X,   X,   X,   X,   X, -10_004, X]);
+    pub(in super::super) const MAKE_DIR:  Codes = Codes([T,   -8,  -3,    X,   -3,  -3,  -2,   X,   X,  -6,   X]);
+    pub(in super::super) const MAKE_DIR2: Codes = Codes([T,   -8,   X,    X,   -2,   X,  -2,   X,   X,  -6,   X]);
+    pub(in super::super) const DELETE:    Codes = Codes([T,   -1,  -1,   -1,   -1,  -1,   X,   X,  -7,  -6,   X]);
+    pub(in super::super) const DELETE_FILE: Codes = Codes([T, -1,  -1,   -1,   -1,  -1,   X,   X,   X,  -1,   X]);
+    pub(in super::super) const RENAME:    Codes = Codes([T,   -3,  -1,   -1,   -3,  -3,  -2,  -1,  -7,  -6,   X]);
+    pub(in super::super) const COPY:      Codes = Codes([T,   -2,  -1,   -2,   -2,  -2,  -2,   X,   X,  -1,   X]);
+    pub(in super::super) const STAT:      Codes = Codes([T,   -1,  -1,    X,   -1,  -1,   X,   X,   X,  -1,   X]);
+    pub(in super::super) const SET_MTIME: Codes = Codes([T,   -8,  -1,    X,   -1,  -1,   X,   X,   X,  -1,   X]);
+    pub(in super::super) const SET_TYPE:  Codes = Codes([T,   -8,  -1,    X,   -3,  -3,   X,   X,   X,  -6,   X]);
+    pub(in super::super) const LIST:      Codes = Codes([T,   -1,  -1,    X,   -1,  -1,   X,   X,   X,  -1,   X]);
+    pub(in super::super) const FETCH:     Codes = Codes([T,   -4, -14,   -4,   -4,  -4,  -4,  -4,   X,  -4,   X]);
+    pub(in super::super) const VAULT_URL: Codes = Codes([T,   -8,  -1,   -2,   -1,  -1,   X,   X,   X,  -1,   X]);
+}
+pub(super) use rows::*;
+
+impl Codes {
+    /// The code for a fact. The second half of the list means the same wherever it can come up.
+    pub(super) fn of(&self, fact: &Error) -> i32 {
+        let [token, path, missing, is_dir, is_file, no_parent, exists, same, full, denied, updated] =
+            self.0;
+        match fact {
+            Error::BadToken => token,
+            Error::InvalidPath => path,
+            Error::NotFound => missing,
+            Error::IsDirectory => is_dir,
+            Error::NotDirectory => is_file,
+            Error::ParentMissing => no_parent,
+            Error::Exists => exists,
+            Error::SamePath => same,
+            Error::NotEmpty => full,
+            Error::Denied => denied,
+            Error::AlreadyUpdated => updated,
+            Error::BadCredentials => BAD_TOKEN,
+            Error::InvalidMtime => -27,
+            Error::InvalidContentType => -33,
+            Error::InvalidExpiry => -34,
+            Error::InvalidSubdir => -47,
+            Error::Full | Error::Unavailable(_) | Error::Storage(_) | Error::Damaged(_) => {
+                SERVER_ERROR
+            }
+            // Facts of uploads and of administration.
+            Error::ChecksumMismatch
+            | Error::BodyCut
+            | Error::InvalidName(_)
+            | Error::NoSuchAccount
+            | Error::NoSuchUser => INTERNAL_ERROR,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_ours_are_server_errors_everywhere() {
+        for ours in [
+            Error::Full,
+            Error::Unavailable(String::new()),
+            Error::Storage(String::new()),
+            Error::Damaged(String::new()),
+        ] {
+            assert!(ours.is_ours());
+            assert_eq!(MAKE_DIR.of(&ours), SERVER_ERROR);
+            assert_eq!(NONE.of(&ours), SERVER_ERROR);
+        }
+    }
+
+    #[test]
+    fn a_caller_who_may_not() {
+        for (codes, denied) in [
+            (MAKE_DIR, -6),
+            (MAKE_DIR2, -6),
+            (DELETE, -6),
+            (DELETE_FILE, -1),
+            (RENAME, -6),
+            (COPY, -1),
+            (SET_MTIME, -1),
+            (SET_TYPE, -6),
+            (FETCH, -4),
+            (KEY_PAIR, -10_004),
+            (LOGOUT, -2),
+        ] {
+            assert_eq!(codes.of(&Error::Denied), denied);
+        }
+        assert_eq!(LOGOUT.of(&Error::BadToken), -1);
+        assert_eq!(STAT.of(&Error::BadToken), BAD_TOKEN);
+    }
+}

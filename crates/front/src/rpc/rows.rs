@@ -1,0 +1,201 @@
+//! Rows of listings, written as they are scanned.
+//!
+//! What lives here: the two shapes of a row (`listDir` and `listFile`, `listPath`) and the fields they share with
+//! `stat`. What does not: pages and cookies (`listing`).
+
+use ops::{
+    Rows,
+    model::{Directory, FileAttrs, Owner},
+};
+
+use super::json::Json;
+
+/// `"uid":…,"gid":…`
+pub(super) fn owner(out: &mut Json, owner: Owner) {
+    out.raw(r#""uid":"#).number(owner.uid.into()).raw(r#","gid":"#).number(owner.gid.into());
+}
+
+/// `"ctime":…,"mtime":…`
+pub(super) fn times(out: &mut Json, ctime: u64, mtime: u64) {
+    out.raw(r#""ctime":"#).number(ctime).raw(r#","mtime":"#).number(mtime);
+}
+
+fn directory_fields(out: &mut Json, dir: &Directory) {
+    owner(out, dir.owner);
+    out.raw(",");
+    times(out, dir.ctime, dir.mtime);
+}
+
+fn file_fields(out: &mut Json, file: &FileAttrs) {
+    owner(out, file.owner);
+    out.raw(",");
+    times(out, file.ctime, file.mtime);
+    out.raw(r#","size":"#).number(file.size);
+    out.raw(r#","checksum":"#).hex(&file.checksum.0);
+    out.raw(r#","mimetype":"#).string(file.content_type.as_str());
+}
+
+/// Rows of `listDir` and `listFile`: with `stat`, the fields stand in an object of that name.
+pub(super) struct KindRows {
+    pub(super) out: Json,
+    pub(super) stat: bool,
+    pub(super) comma: &'static str,
+}
+
+impl Rows for KindRows {
+    fn directory(&mut self, name: &str, details: Option<&Directory>) {
+        self.out.raw(self.comma).raw(r#"{"name":"#).string(name).raw(r#","type":1"#);
+        if let Some(dir) = details.filter(|_| self.stat) {
+            self.out.raw(r#","stat":{"#);
+            directory_fields(&mut self.out, dir);
+            self.out.raw("}");
+        }
+        self.out.raw("}");
+        self.comma = ",";
+    }
+
+    fn file(&mut self, name: &str, attrs: &FileAttrs) {
+        self.out.raw(self.comma).raw(r#"{"name":"#).string(name).raw(r#","type":2"#);
+        if self.stat {
+            self.out.raw(r#","stat":{"#);
+            file_fields(&mut self.out, attrs);
+            self.out.raw("}");
+        }
+        self.out.raw("}");
+        self.comma = ",";
+    }
+}
+
+/// Rows of `listPath`: with `stat`, the fields stand beside the name.
+pub(super) struct PathRows {
+    pub(super) dirs: Json,
+    pub(super) files: Json,
+    pub(super) stat: bool,
+    /// Callers of JSON-RPC 1.0 read the fields from an object `stat` (section 11); they get both.
+    pub(super) nested: bool,
+    pub(super) dir_comma: &'static str,
+    pub(super) file_comma: &'static str,
+}
+
+impl Rows for PathRows {
+    fn directory(&mut self, name: &str, details: Option<&Directory>) {
+        let out = &mut self.dirs;
+        out.raw(self.dir_comma).raw(r#"{"name":"#).string(name);
+        if let Some(dir) = details.filter(|_| self.stat) {
+            out.raw(",");
+            directory_fields(out, dir);
+            if self.nested {
+                out.raw(r#","stat":{"#);
+                directory_fields(out, dir);
+                out.raw("}");
+            }
+        }
+        out.raw("}");
+        self.dir_comma = ",";
+    }
+
+    fn file(&mut self, name: &str, attrs: &FileAttrs) {
+        let out = &mut self.files;
+        out.raw(self.file_comma).raw(r#"{"name":"#).string(name);
+        if self.stat {
+            out.raw(",");
+            file_fields(out, attrs);
+            if self.nested {
+                out.raw(r#","stat":{"#);
+                owner(out, attrs.owner);
+                out.raw(",");
+                times(out, attrs.ctime, attrs.mtime);
+                out.raw(r#","size":"#).number(attrs.size);
+                out.raw(r#","hash":"#).hex(&attrs.checksum.0).raw(r#","ctype":0}"#);
+            }
+        }
+        out.raw("}");
+        self.file_comma = ",";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ops::model::{ContentType, Digest, DirId};
+
+    use super::*;
+
+    const OWNER: Owner = Owner { uid: 12_020, gid: 100 };
+    const SHA: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn file() -> FileAttrs {
+        FileAttrs {
+            owner: OWNER,
+            size: 659_819,
+            checksum: Digest::EMPTY,
+            content_type: ContentType::parse("image/jpeg").unwrap(),
+            ctime: 1_423_676_679,
+            mtime: 1_423_676_671,
+        }
+    }
+
+    fn text(json: Json) -> String {
+        String::from_utf8(json.into_bytes()).unwrap()
+    }
+
+    fn fill(rows: &mut impl Rows, details: bool) {
+        let dir = Directory::new(DirId(7), OWNER, 5);
+        for name in ["steve", "a\"\n\u{2028}"] {
+            rows.directory(name, details.then_some(&dir));
+            rows.file(name, &file());
+        }
+    }
+
+    #[test]
+    fn kind_rows() {
+        let mut rows = KindRows { out: Json::default(), stat: false, comma: "" };
+        fill(&mut rows, false);
+        let odd = r#""a\"\n\u2028""#;
+        assert_eq!(
+            text(rows.out),
+            format!(
+                r#"{{"name":"steve","type":1}},{{"name":"steve","type":2}},{{"name":{odd},"type":1}},{{"name":{odd},"type":2}}"#
+            )
+        );
+        let mut rows = KindRows { out: Json::default(), stat: true, comma: "" };
+        rows.directory("d", Some(&Directory::new(DirId(7), OWNER, 5)));
+        rows.file("f", &file());
+        let stat = r#""uid":12020,"gid":100,"ctime":1423676679,"mtime":1423676671,"size":659819"#;
+        assert_eq!(
+            text(rows.out),
+            format!(
+                r#"{{"name":"d","type":1,"stat":{{"uid":12020,"gid":100,"ctime":5,"mtime":5}}}},{{"name":"f","type":2,"stat":{{{stat},"checksum":"{SHA}","mimetype":"image/jpeg"}}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn path_rows() {
+        let rows = |stat, nested| {
+            let (dirs, files) = (Json::default(), Json::default());
+            let mut rows = PathRows { dirs, files, stat, nested, dir_comma: "", file_comma: "" };
+            fill(&mut rows, stat);
+            (format!("[{}]", text(rows.dirs)), format!("[{}]", text(rows.files)))
+        };
+        let odd = r#""a\"\n\u2028""#;
+        let names = format!(r#"[{{"name":"steve"}},{{"name":{odd}}}]"#);
+        assert_eq!(rows(false, false), (names.clone(), names));
+        for nested in [false, true] {
+            let (dirs, files) = rows(true, nested);
+            let dirs: serde_json::Value = serde_json::from_str(&dirs).unwrap();
+            let files: serde_json::Value = serde_json::from_str(&files).unwrap();
+            assert_eq!(dirs[0]["uid"], 12_020);
+            assert_eq!(files[1]["checksum"], SHA);
+            assert_eq!(files[1]["mimetype"], "image/jpeg");
+            assert_eq!(files[1]["name"], "a\"\n\u{2028}");
+            if nested {
+                assert_eq!(dirs[0]["stat"]["mtime"], 5);
+                assert_eq!(files[0]["stat"]["hash"], SHA);
+                assert_eq!(files[0]["stat"]["ctype"], 0);
+                assert_eq!(files[0]["stat"]["size"], 659_819);
+            } else {
+                assert!(dirs[0].get("stat").is_none() && files[0].get("stat").is_none());
+            }
+        }
+    }
+}
