@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
-    sync::watch,
 };
+
+use crate::stop::Stop;
 
 /// Longest question, in bytes.
 const QUESTION_BYTES_MAX: u64 = 256 * 1024;
@@ -27,7 +28,9 @@ const QUESTION_BYTES_MAX: u64 = 256 * 1024;
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub(crate) enum Command {
-    AddAccount { name: String },
+    AddAccount {
+        name: String,
+    },
     ListAccounts,
     AddUser {
         name: String,
@@ -39,8 +42,14 @@ pub(crate) enum Command {
         password: String,
     },
     ListUsers,
-    SetPassword { name: String, password: String },
-    SetActive { name: String, active: bool },
+    SetPassword {
+        name: String,
+        password: String,
+    },
+    SetActive {
+        name: String,
+        active: bool,
+    },
     Status,
 }
 
@@ -135,8 +144,9 @@ impl Socket {
         Ok(Self { listener, path })
     }
 
-    /// Answers until `stop` turns true.
-    pub(crate) async fn serve(self, store: Store, mut stop: watch::Receiver<bool>) {
+    /// Answers until the server is to stop.
+    pub(crate) async fn serve(self, store: Store, stop: Stop) {
+        let mut stopped = std::pin::pin!(stop.stopped());
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -153,7 +163,7 @@ impl Socket {
                         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                     }
                 },
-                _stopped = stop.wait_for(|stopped| *stopped) => break,
+                () = &mut stopped => break,
             }
         }
         // The next start removes it too; a socket that is gone tells commands that nobody listens.

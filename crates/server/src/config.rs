@@ -357,7 +357,8 @@ mod tests {
     fn a_misspelt_key_is_refused() {
         assert!(toml::from_str::<Written>("[limits]\nconections = 5").is_err());
         let written: Written =
-            toml::from_str("[limits]\nconnections = 5\n[[listen]]\naddress = \"127.0.0.1:0\"").unwrap();
+            toml::from_str("[limits]\nconnections = 5\n[[listen]]\naddress = \"127.0.0.1:0\"")
+                .unwrap();
         assert_eq!(settings(&written.limits).connections_max, 5);
         assert_eq!(listen(vec![], &written.listen).unwrap().len(), 1);
     }
@@ -365,7 +366,8 @@ mod tests {
     #[test]
     fn a_certificate_needs_its_key() {
         let written: Written =
-            toml::from_str("[[listen]]\naddress = \"127.0.0.1:0\"\ncertificate = \"a.pem\"").unwrap();
+            toml::from_str("[[listen]]\naddress = \"127.0.0.1:0\"\ncertificate = \"a.pem\"")
+                .unwrap();
         assert!(listen(vec![], &written.listen).is_err());
     }
 

@@ -4,7 +4,9 @@ use std::{fs, io::ErrorKind, path::Path, time::Duration};
 
 use model::Time;
 use ops::Store;
-use tokio::{sync::watch, time::sleep};
+use tokio::time::sleep;
+
+use crate::stop::Stop;
 
 /// Between looks for doomed blobs when there were none.
 const DOOMED_PAUSE: Duration = Duration::from_secs(2);
@@ -15,18 +17,13 @@ const SESSIONS_PAUSE: Duration = Duration::from_secs(600);
 /// Holds the time up to which no orphan is left, in milliseconds since the epoch.
 const ORPHANS_MARK: &str = "orphans-swept";
 
-/// Runs all jobs until `stop` turns true. `started`: from before the first upload of this process.
-pub(crate) async fn run(store: Store, data: &Path, started: Time, stop: watch::Receiver<bool>) {
-    let until_stop = async move {
-        let mut stop = stop;
-        // An error means that the sender is gone: the server has stopped.
-        let _stopped = stop.wait_for(|stopped| *stopped).await;
-    };
+/// Runs all jobs until the server is to stop. `started`: from before the first upload of this process.
+pub(crate) async fn run(store: Store, data: &Path, started: Time, stop: Stop) {
     let work = async {
         tokio::join!(doomed(&store), sessions(&store), orphans(&store, data, started));
     };
     tokio::select! {
-        () = until_stop => {}
+        () = stop.stopped() => {}
         () = work => {}
     }
 }

@@ -31,7 +31,10 @@ pub(crate) fn read_or_make(data: &Path) -> anyhow::Result<[u8; 32]> {
         }
         Err(e) if e.kind() == ErrorKind::NotFound => {
             if data.join("catalog").exists() {
-                bail!("{} is missing: restore it from a backup of the data directory", path.display());
+                bail!(
+                    "{} is missing: restore it from a backup of the data directory",
+                    path.display()
+                );
             }
             make(data)
         }
@@ -42,7 +45,8 @@ pub(crate) fn read_or_make(data: &Path) -> anyhow::Result<[u8; 32]> {
 fn make(data: &Path) -> anyhow::Result<[u8; 32]> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|e| anyhow::anyhow!("no randomness: {e}"))?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join(NAME))?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join(NAME))?;
     file.write_all(Digest(key).to_hex().as_bytes())?;
     // Durable before anything is encrypted under it; the catalog, which comes next, syncs the same directory.
     file.sync_all()?;

@@ -9,6 +9,7 @@ mod jobs;
 mod key;
 mod logging;
 mod serve;
+mod stop;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
@@ -59,9 +60,10 @@ struct Opened {
 fn open(data: &Path, slow_down: SlowDown) -> anyhow::Result<Opened> {
     let lock = config::own_directory(data)?;
     let key = key::read_or_make(data)?;
-    let catalog = Embedded::open(&data.join("catalog"), catalog::embedded::Options::default())
+    let catalog = Embedded::open(data.join("catalog"), catalog::embedded::Options::default())
         .with_context(|| format!("opening the catalog in {}", data.display()))?;
-    let blobs = Local::open(data).with_context(|| format!("opening blobs in {}", data.display()))?;
+    let blobs =
+        Local::open(data).with_context(|| format!("opening blobs in {}", data.display()))?;
     let store = Store::new(Parts {
         catalog: Catalog::new(Arc::new(catalog)),
         blobs: Arc::new(blobs),

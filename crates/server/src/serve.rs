@@ -3,23 +3,21 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use front::{Front, Listener};
+use front::{
+    Front,
+    door::{self, Listener},
+};
 use model::{Digest, Secret};
 use ops::{Store, clock::Clock};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::net::TcpListener;
 
-use crate::{admin, config::Config, jobs, logging};
+use crate::{admin, config::Config, jobs, logging, stop::Stop};
 
 /// Serves until SIGTERM or SIGINT; then running requests end, within a bound.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     logging::start();
     let started = ops::clock::SystemClock.now();
-    let (stop, stopped) = watch::channel(false);
-    stop_on_signals(stop)?;
+    let stop = Stop::on_signals()?;
     let opened = crate::open(&config.data, config.slow_down)?;
     let store = opened.store.clone();
     found(&store, &config).await?;
@@ -37,12 +35,12 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     }
 
     let background = tokio::spawn({
-        let (store, data, stopped) = (store.clone(), config.data.clone(), stopped.clone());
-        async move { jobs::run(store, &data, started, stopped).await }
+        let (store, data, stop) = (store.clone(), config.data.clone(), stop.clone());
+        async move { jobs::run(store, &data, started, stop).await }
     });
-    let admin = tokio::spawn(admin.serve(store.clone(), stopped.clone()));
+    let admin = tokio::spawn(admin.serve(store.clone(), stop.clone()));
     let front = Front { store, settings: Arc::new(config.settings) };
-    front::run(front, listeners, stopped, config.drain).await;
+    door::run(front, listeners, stop.stopped(), config.drain).await;
     background.await.context("background jobs")?;
     admin.await.context("admin socket")?;
     tracing::info!("stopped");
@@ -78,18 +76,4 @@ fn make_up() -> anyhow::Result<Secret> {
 fn announce(address: SocketAddr, tls: bool) {
     let scheme = if tls { "https" } else { "http" };
     println!("listening on {scheme}://{address}");
-}
-
-fn stop_on_signals(stop: watch::Sender<bool>) -> anyhow::Result<()> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-        tracing::info!("stopping: no new connections, running requests may end");
-        stop.send_replace(true);
-    });
-    Ok(())
 }
