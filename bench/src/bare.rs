@@ -17,13 +17,18 @@ pub(crate) fn serve(echo: bool) -> anyhow::Result<()> {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         println!("listening on http://{}", listener.local_addr()?);
-        loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            let service = service_fn(move |request| answer(request, echo));
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-        }
+        accept(listener, echo).await
     })
+}
+
+/// Serves a listener, for ever.
+pub(crate) async fn accept(listener: TcpListener, echo: bool) -> anyhow::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let service = service_fn(move |request| answer(request, echo));
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
 }
 
 /// The headers are headwater's, so that the generator checks the same of both. A body that breaks off ends unanswered.

@@ -130,7 +130,48 @@ impl Shown {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::ensure;
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// Bodies of as many bytes as the request's number says; the one numbered `wrong` is found wrong.
+    struct Echoed {
+        wrong: u64,
+    }
+
+    impl Script for Echoed {
+        fn request(&self, number: u64, out: &mut Vec<u8>) {
+            let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {number}\r\n\r\n");
+            out.extend_from_slice(head.as_bytes());
+            out.extend((0..number).map(|_| b'x'));
+        }
+
+        fn check(&self, number: u64, answer: Answer<'_>) -> anyhow::Result<()> {
+            ensure!(number != self.wrong && answer.status == 200, "number {number}");
+            ensure!(answer.body.len() as u64 == number, "{} bytes", answer.body.len());
+            Ok(())
+        }
+    }
+
+    fn load(wrong: u64) -> anyhow::Result<usize> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let address = listener.local_addr()?;
+            tokio::spawn(crate::bare::accept(listener, true));
+            let mut load = Load::open(address, 8, Arc::new(Echoed { wrong })).await?;
+            load.send(0..100).await?;
+            Ok(load.send(100..1100).await?.requests())
+        })
+    }
+
+    #[test]
+    fn every_request_is_answered_and_checked() {
+        assert_eq!(load(u64::MAX).unwrap(), 1000);
+        let e = load(1099).map(|_| ()).unwrap_err();
+        assert!(e.to_string().ends_with("the first: number 1099"), "{e}");
+    }
 
     #[test]
     fn percentiles_are_ranks() {
