@@ -5,14 +5,22 @@
 //! renders; its `codes.rs` turns facts into codes. What does not: semantics (crate `ops`). Rooms never import each
 //! other. The crate does not depend on `catalog` or `blobs`: no protocol can walk around the rules.
 
+mod access;
+mod cors;
+pub mod door;
 mod egress;
 mod reply;
+mod request;
+mod route;
 mod rpc;
+mod settings;
 mod upload;
 
 use std::net::SocketAddr;
 
 use ops::Store;
+
+pub use settings::Settings;
 
 /// What every room needs: the operations and what the operator set.
 #[derive(Clone)]
@@ -21,13 +29,6 @@ pub struct Front {
     pub store: Store,
     /// What the operator set.
     pub settings: std::sync::Arc<Settings>,
-}
-
-/// Limits and names of the front, with their units.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Largest body of a JSON-RPC call, in bytes.
-    pub rpc_body_bytes_max: usize,
 }
 
 /// What a room knows of the connection a request came over.

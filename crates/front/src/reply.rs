@@ -10,8 +10,8 @@ use futures_util::Stream;
 use http_body::{Frame, SizeHint};
 use ops::model::Error;
 
-/// A request as hyper hands it over.
-pub(crate) type Request = http::Request<hyper::body::Incoming>;
+pub(crate) use crate::request::Request;
+
 /// An answer as hyper takes it.
 pub(crate) type Reply = http::Response<Body>;
 

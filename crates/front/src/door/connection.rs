@@ -1,0 +1,113 @@
+//! One connection, from the handshake to the close. Its requests go to `route`.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering},
+};
+
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    Phase,
+    accept::Lobby,
+    wire::{Unread, Wire},
+};
+use crate::{Front, Peer, access::Counted, route};
+
+/// Bytes that hyper may buffer of a connection, each way. Bodies come in frames of this size at most.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Serves a connection until either side ends it.
+pub(super) async fn serve(
+    stream: TcpStream,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    peer: Peer,
+    lobby: &Lobby,
+) {
+    // Without it a small answer waits for the acknowledgement of the one before: 44 ms.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    let Some(tls) = tls else { return speak(stream, peer, lobby).await };
+    let handshake = Box::pin(TlsAcceptor::from(tls).accept(stream));
+    let mut phase = lobby.phase.clone();
+    let shaken = tokio::select! {
+        biased;
+        () = Phase::left(&mut phase, Phase::Open) => return,
+        shaken = timeout(lobby.front.settings.tls_handshake_timeout, handshake) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => speak(stream, peer, lobby).await,
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake took too long"),
+    }
+}
+
+/// Speaks HTTP/1.1 over a stream.
+async fn speak<S>(stream: S, peer: Peer, lobby: &Lobby)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let settings = &lobby.front.settings;
+    let unread = Unread::default();
+    let wire = Wire::new(stream, unread.clone(), settings.answer_idle_timeout);
+    let desk = Desk { front: lobby.front.clone(), peer, unread };
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(settings.header_read_timeout)
+        .max_header_size(settings.request_head_bytes_max)
+        .max_buf_size(BUFFER_BYTES)
+        // A client that has sent its request may close its half and still wants the answer.
+        .half_close(true)
+        // Published shell scripts look for `X-Agile-Token:` in that spelling.
+        .title_case_headers(true);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(wire), desk));
+    let mut phase = lobby.phase.clone();
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = Phase::left(&mut phase, Phase::Open) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = Phase::left(&mut phase, Phase::Draining) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+/// Where hyper hands requests in.
+struct Desk {
+    front: Front,
+    peer: Peer,
+    unread: Unread,
+}
+
+impl Service<Request<Incoming>> for Desk {
+    type Response = Response<Counted>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (front, peer, unread) = (self.front.clone(), self.peer, self.unread.clone());
+        Box::pin(async move {
+            let (reply, finished) = route::answer(&front, peer, request).await;
+            if finished {
+                unread.store(false, Ordering::Relaxed);
+            }
+            Ok(reply)
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! The bytes of an answer: a plan of literal bytes and spans of a file, read piece by piece as the client takes them.
+//!
+//! Memory a connection: the piece that is being sent and the one that is being read meanwhile. What does not live here:
+//! which spans are served (`range`), verification (the store reads verified bytes or fails).
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use ops::{Opened, model::Error};
+
+use super::range::Span;
+use crate::reply::Body;
+
+/// Bytes of a file that are asked for in one read.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// A part of an answer's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// These bytes.
+    Literal(Bytes),
+    /// These bytes of the file.
+    File(Span),
+}
+
+impl Part {
+    fn len(&self) -> u64 {
+        match self {
+            Part::Literal(bytes) => bytes.len() as u64,
+            Part::File(span) => span.len(),
+        }
+    }
+}
+
+/// How many bytes a plan comes to.
+pub(super) fn len(plan: &[Part]) -> u64 {
+    plan.iter().map(Part::len).sum()
+}
+
+/// The body that a plan describes. One span of content in memory is a slice of it, never copied.
+pub(super) fn body(opened: Opened, plan: Vec<Part>) -> Body {
+    match (opened.inline(), plan.as_slice()) {
+        (Some(bytes), [Part::File(span)]) => slice(bytes, *span).map_or_else(fault, Body::whole),
+        _ => Body::stream(len(&plan), Pieces::new(Arc::new(opened), plan)),
+    }
+}
+
+/// A body that ends the connection at once: what should be there is not.
+fn fault() -> Body {
+    let error = Error::Damaged("content is shorter than its record says".to_owned());
+    Body::stream(1, futures_util::stream::iter([Err(error)]))
+}
+
+fn slice(bytes: &Bytes, span: Span) -> Option<Bytes> {
+    let (start, end) = (usize::try_from(span.start).ok()?, usize::try_from(span.end).ok()?);
+    (start <= end && end <= bytes.len()).then(|| bytes.slice(start..end))
+}
+
+type Read = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
+
+/// What comes next out of a plan.
+enum Next {
+    /// In memory, or read already.
+    Here(Result<Bytes, Error>),
+    /// Being read.
+    Coming(Read),
+    /// Nothing.
+    End,
+}
+
+struct Pieces {
+    opened: Arc<Opened>,
+    plan: VecDeque<Part>,
+    next: Next,
+}
+
+impl Pieces {
+    fn new(opened: Arc<Opened>, plan: Vec<Part>) -> Self {
+        let mut pieces = Self { opened, plan: plan.into(), next: Next::End };
+        pieces.next = pieces.begin();
+        pieces
+    }
+
+    /// Begins what stands first in the plan. A read's length is known only when it is done: the rest of its span waits
+    /// in the plan.
+    fn begin(&self) -> Next {
+        match self.plan.front() {
+            None => Next::End,
+            Some(Part::Literal(bytes)) => Next::Here(Ok(bytes.clone())),
+            Some(Part::File(span)) => {
+                let (opened, at) = (Arc::clone(&self.opened), span.start);
+                let len = usize::try_from(span.len()).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+                Next::Coming(Box::pin(async move { opened.read(at, len).await }))
+            }
+        }
+    }
+
+    /// Takes what has come off the plan.
+    fn advance(&mut self, taken: u64) -> Result<(), Error> {
+        match self.plan.pop_front() {
+            Some(Part::File(span)) if taken < span.len() => {
+                if taken == 0 {
+                    return Err(Error::Damaged("content ended early".to_owned()));
+                }
+                self.plan.push_front(Part::File(Span { start: span.start + taken, ..span }));
+                Ok(())
+            }
+            Some(part) if taken == part.len() => Ok(()),
+            _ => Err(Error::Damaged("more content than asked for".to_owned())),
+        }
+    }
+
+    /// The end of the stream, after an error that is logged here, where it is known and nobody can be told.
+    fn fail(&mut self, error: Error) -> Error {
+        tracing::error!(%error, "reading content failed, the connection is cut");
+        self.plan.clear();
+        self.next = Next::End;
+        error
+    }
+}
+
+impl Stream for Pieces {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let result = match std::mem::replace(&mut this.next, Next::End) {
+            Next::End => return Poll::Ready(None),
+            Next::Here(result) => result,
+            Next::Coming(mut read) => match read.as_mut().poll(cx) {
+                Poll::Ready(result) => result,
+                Poll::Pending => {
+                    this.next = Next::Coming(read);
+                    return Poll::Pending;
+                }
+            },
+        };
+        let bytes = match result {
+            Ok(bytes) => bytes,
+            Err(error) => return Poll::Ready(Some(Err(this.fail(error)))),
+        };
+        if let Err(error) = this.advance(bytes.len() as u64) {
+            return Poll::Ready(Some(Err(this.fail(error))));
+        }
+        // Read-ahead: the next read is under way before these bytes go out.
+        this.next = match this.begin() {
+            Next::Coming(mut read) => match read.as_mut().poll(cx) {
+                Poll::Ready(result) => Next::Here(result),
+                Poll::Pending => Next::Coming(read),
+            },
+            other => other,
+        };
+        Poll::Ready(Some(Ok(bytes)))
+    }
+}

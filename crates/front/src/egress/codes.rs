@@ -1,0 +1,37 @@
+//! Facts to HTTP status codes, for GET and HEAD. No wildcard arm: a new fact forces a decision here.
+
+use http::StatusCode;
+use ops::model::Error;
+
+/// The status a failed look-up is answered with, and the words for a human.
+pub(super) fn status(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        Error::InvalidPath
+        | Error::NotFound
+        | Error::IsDirectory
+        | Error::NotDirectory
+        | Error::ParentMissing
+        | Error::NoSuchAccount
+        | Error::NoSuchUser => (StatusCode::NOT_FOUND, "not found\n"),
+        Error::Denied | Error::BadToken | Error::BadCredentials => {
+            (StatusCode::FORBIDDEN, "permission denied\n")
+        }
+        Error::Exists
+        | Error::SamePath
+        | Error::NotEmpty
+        | Error::AlreadyUpdated
+        | Error::InvalidExpiry
+        | Error::InvalidSubdir
+        | Error::InvalidMtime
+        | Error::InvalidContentType
+        | Error::ChecksumMismatch
+        | Error::BodyCut
+        | Error::InvalidName(_) => (StatusCode::BAD_REQUEST, "bad request\n"),
+        Error::Unavailable(_) | Error::Full => {
+            (StatusCode::SERVICE_UNAVAILABLE, "service temporarily unavailable\n")
+        }
+        Error::Storage(_) | Error::Damaged(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n")
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Egress (protocol.md, section 9): GET and HEAD of files, without a token.
+//!
+//! A request flows: host and path → candidates → the store → conditions → ranges → a body that reads as it is sent.
+//! What does not live here: who may read what, and which candidate wins (the store), CORS and the access log (`route`).
+
+mod body;
+mod candidates;
+mod codes;
+mod conditional;
+mod headers;
+mod range;
+
+use body::Part;
+use bytes::Bytes;
+use conditional::{Validators, Verdict};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, RANGE, RETRY_AFTER},
+};
+use ops::{
+    Opened,
+    model::{Error, FileAttrs},
+};
+use range::{Span, Wanted};
+
+use crate::{
+    Front,
+    reply::{Body, Reply, Request},
+};
+
+/// Answers every path that is no path of the API.
+pub(crate) async fn serve(front: &Front, request: Request) -> Reply {
+    let head = request.method() == Method::HEAD;
+    let mut reply = if head || request.method() == Method::GET {
+        match find(front, &request, !head).await {
+            Ok(opened) => answer(request.headers(), head, opened),
+            Err(error) => refuse(&error),
+        }
+    } else {
+        let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+        reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+        reply
+    };
+    if head {
+        *reply.body_mut() = Body::empty();
+    }
+    reply
+}
+
+async fn find(front: &Front, request: &Request, body: bool) -> Result<Opened, Error> {
+    let path = candidates::decode(request.uri().path())?;
+    let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
+    let host = request.uri().host().or(named);
+    front.store.get(candidates::candidates(host, &path), body).await
+}
+
+fn refuse(error: &Error) -> Reply {
+    let (status, words) = codes::status(error);
+    if error.is_ours() {
+        tracing::error!(%error, "a file could not be served");
+    }
+    let mut reply = text(status, words);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    reply
+}
+
+/// A short answer for a human. Its length is said for HEAD, too.
+fn text(status: StatusCode, words: &'static str) -> Reply {
+    let mut reply = Reply::new(Body::whole(words));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=utf-8"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(words.len()));
+    reply
+}
+
+/// The answer about a file that is there.
+fn answer(asked: &HeaderMap, head: bool, opened: Opened) -> Reply {
+    let attrs = opened.attrs().clone();
+    let own = headers::validators(&attrs);
+    let mut reply = match conditional::judge(asked, &own) {
+        Verdict::Serve if head => described(StatusCode::OK, attrs.size, &attrs, Body::empty()),
+        Verdict::Serve => content(asked, opened, &own),
+        Verdict::NotModified => status(StatusCode::NOT_MODIFIED),
+        Verdict::Failed => text(StatusCode::PRECONDITION_FAILED, "precondition failed\n"),
+    };
+    headers::describe(reply.headers_mut(), &attrs, &own);
+    reply
+}
+
+fn status(status: StatusCode) -> Reply {
+    let mut reply = Reply::new(Body::empty());
+    *reply.status_mut() = status;
+    reply
+}
+
+/// The file, or the parts of it that were asked for.
+fn content(asked: &HeaderMap, opened: Opened, own: &Validators) -> Reply {
+    let attrs = opened.attrs().clone();
+    let size = attrs.size;
+    match ranges(asked, size, own) {
+        Wanted::Whole => {
+            let plan = vec![Part::File(Span { start: 0, end: size })];
+            described(StatusCode::OK, size, &attrs, body::body(opened, plan))
+        }
+        Wanted::Nothing => {
+            let mut reply = text(StatusCode::RANGE_NOT_SATISFIABLE, "range not satisfiable\n");
+            headers::put(reply.headers_mut(), CONTENT_RANGE, &format!("bytes */{size}"));
+            reply
+        }
+        Wanted::Parts(spans) => {
+            let (status, len) = (StatusCode::PARTIAL_CONTENT, spans.iter().map(|s| s.len()).sum());
+            if let [span] = spans[..] {
+                let body = body::body(opened, vec![Part::File(span)]);
+                let mut reply = described(status, len, &attrs, body);
+                headers::put(reply.headers_mut(), CONTENT_RANGE, &content_range(span, size));
+                return reply;
+            }
+            let boundary = uuid::Uuid::new_v4().simple().to_string();
+            let plan = multipart(&spans, &attrs, &boundary);
+            let len = body::len(&plan);
+            let mut reply = described(status, len, &attrs, body::body(opened, plan));
+            let content_type = format!("multipart/byteranges; boundary={boundary}");
+            headers::put(reply.headers_mut(), CONTENT_TYPE, &content_type);
+            reply
+        }
+    }
+}
+
+/// What the `Range` header asks for, where it applies.
+fn ranges(asked: &HeaderMap, size: u64, own: &Validators) -> Wanted {
+    let mut values = asked.get_all(RANGE).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) if conditional::range_applies(asked, own) => {
+            range::wanted(value.as_bytes(), size)
+        }
+        _ => Wanted::Whole,
+    }
+}
+
+/// An answer that carries content of a file, `len` bytes.
+fn described(status: StatusCode, len: u64, attrs: &FileAttrs, body: Body) -> Reply {
+    let mut reply = Reply::new(body);
+    *reply.status_mut() = status;
+    headers::content_type(reply.headers_mut(), attrs);
+    reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));
+    reply
+}
+
+fn content_range(span: Span, size: u64) -> String {
+    format!("bytes {}-{}/{size}", span.start, span.end - 1)
+}
+
+/// The plan of a `multipart/byteranges` body (RFC 9110, section 14.6).
+fn multipart(spans: &[Span], attrs: &FileAttrs, boundary: &str) -> Vec<Part> {
+    let mut plan = Vec::with_capacity(spans.len() * 2 + 1);
+    for (i, span) in spans.iter().enumerate() {
+        let lead = if i == 0 { "" } else { "\r\n" };
+        let (kind, range) = (attrs.content_type.as_str(), content_range(*span, attrs.size));
+        let head =
+            format!("{lead}--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {range}\r\n\r\n");
+        plan.push(Part::Literal(Bytes::from(head)));
+        plan.push(Part::File(*span));
+    }
+    plan.push(Part::Literal(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
+    plan
+}

@@ -1,0 +1,190 @@
+//! What can be wrong with a call of the HTTP interface, and what the wire says of it: status, code, message
+//! (protocol.md, section 7). No wildcard arm: a new fact forces a decision for every call.
+
+use http::StatusCode;
+use ops::model::Error;
+
+/// The calls of the HTTP interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    /// `/account/login`
+    Login,
+    /// `/post/directory`
+    Directory,
+    /// `/post/raw`
+    Raw,
+}
+
+/// Why a call is not done. What no operation knows of has a variant of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// An operation, or a rule of the model, says so.
+    Fact(Error),
+    /// No `X-Agile-Authorization`.
+    NoToken,
+    /// More than one `X-Agile-Authorization`.
+    TokenTwice,
+    /// An `X-Agile-*` header without a code of its own was sent twice.
+    HeaderTwice,
+    /// `X-Agile-Encoding` is not `UTF8`.
+    Encoding,
+    /// `X-Agile-Recursive` is neither true nor false.
+    Recursive,
+    /// `X-Agile-Expose-Egress` is none of the three.
+    Expose,
+    /// `X-Agile-Content-Detect` is none of the three.
+    Detect,
+    /// `X-Agile-Checksum` is no SHA-256.
+    Checksum,
+    /// The request has no body at all.
+    NoBody,
+    /// The request's body is a form.
+    FormBody,
+    /// The body is said to be longer than any file.
+    TooLong,
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault::Fact(error)
+    }
+}
+
+/// How the wire says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) code: i32,
+    pub(super) message: &'static str,
+}
+
+const fn refusal(status: StatusCode, code: i32, message: &'static str) -> Refusal {
+    Refusal { status, code, message }
+}
+
+/// 400: nearly everything that is the caller's doing.
+const fn bad(code: i32, message: &'static str) -> Refusal {
+    refusal(StatusCode::BAD_REQUEST, code, message)
+}
+
+const INVALID_TOKEN: Refusal = refusal(StatusCode::FORBIDDEN, -10001, "invalid token");
+const INVALID_PATH: Refusal = bad(-8, "invalid path");
+const NO_PARENT: Refusal = bad(-3, "parent directory does not exist");
+const DENIED: Refusal = bad(-3, "permission denied");
+const INVALID_MTIME: Refusal = bad(-27, "invalid mtime");
+const INVALID_CHECKSUM: Refusal = bad(-26, "checksum does not match");
+const INVALID_TYPE: Refusal = bad(-33, "invalid content type");
+const INVALID_EXPIRY: Refusal = bad(-34, "invalid expiry");
+const INVALID_SUBDIR: Refusal = bad(-47, "invalid subdir");
+const BODY_CUT: Refusal = bad(-24, "request body ended early");
+const BAD_REQUEST: Refusal = bad(-8, "bad request");
+const FULL: Refusal = refusal(StatusCode::SERVICE_UNAVAILABLE, -22, "no space left");
+const UNAVAILABLE: Refusal =
+    refusal(StatusCode::SERVICE_UNAVAILABLE, -26, "service temporarily unavailable");
+const FAULT: Refusal = refusal(StatusCode::INTERNAL_SERVER_ERROR, -5, "service unavailable");
+/// What this release does not have.
+pub(super) const NOT_BUILT: Refusal =
+    refusal(StatusCode::NOT_IMPLEMENTED, -5, "not implemented in this release");
+
+/// What the wire says of a fault.
+pub(super) fn of(call: Call, fault: &Fault) -> Refusal {
+    match fault {
+        Fault::Fact(error) => match call {
+            Call::Login => login(error),
+            Call::Directory => directory(error),
+            Call::Raw => raw(error),
+        },
+        Fault::NoToken => refusal(StatusCode::UNAUTHORIZED, -10001, "no token"),
+        Fault::TokenTwice => bad(-10001, "more than one token"),
+        Fault::HeaderTwice => bad(-8, "a header was sent twice"),
+        Fault::Encoding => bad(-51, "invalid encoding"),
+        Fault::Recursive => bad(-39, "invalid X-Agile-Recursive value"),
+        Fault::Expose => bad(-21, "invalid X-Agile-Expose-Egress value"),
+        Fault::Detect => bad(-48, "invalid X-Agile-Content-Detect value"),
+        Fault::Checksum => bad(-26, "invalid checksum"),
+        Fault::NoBody => bad(-24, "no request body"),
+        Fault::FormBody => bad(-24, "request body is a form"),
+        Fault::TooLong => bad(-24, "request body is too long"),
+    }
+}
+
+fn login(error: &Error) -> Refusal {
+    match error {
+        Error::BadCredentials | Error::BadToken => bad(-10001, "invalid credentials"),
+        Error::InvalidExpiry => INVALID_EXPIRY,
+        Error::InvalidSubdir
+        | Error::InvalidPath
+        | Error::NotFound
+        | Error::NotDirectory
+        | Error::IsDirectory
+        | Error::ParentMissing => INVALID_SUBDIR,
+        Error::Denied
+        | Error::Exists
+        | Error::SamePath
+        | Error::NotEmpty
+        | Error::AlreadyUpdated
+        | Error::InvalidMtime
+        | Error::InvalidContentType
+        | Error::ChecksumMismatch
+        | Error::BodyCut
+        | Error::InvalidName(_)
+        | Error::NoSuchAccount
+        | Error::NoSuchUser => BAD_REQUEST,
+        Error::Full => FULL,
+        Error::Unavailable(_) => UNAVAILABLE,
+        Error::Storage(_) | Error::Damaged(_) => FAULT,
+    }
+}
+
+fn directory(error: &Error) -> Refusal {
+    match error {
+        Error::Exists | Error::NotDirectory => bad(-2, "path exists"),
+        Error::ParentMissing | Error::NotFound => NO_PARENT,
+        Error::Denied => DENIED,
+        Error::InvalidPath => INVALID_PATH,
+        Error::BadToken => INVALID_TOKEN,
+        Error::IsDirectory
+        | Error::SamePath
+        | Error::NotEmpty
+        | Error::BadCredentials
+        | Error::AlreadyUpdated
+        | Error::InvalidExpiry
+        | Error::InvalidSubdir
+        | Error::InvalidMtime
+        | Error::InvalidContentType
+        | Error::ChecksumMismatch
+        | Error::BodyCut
+        | Error::InvalidName(_)
+        | Error::NoSuchAccount
+        | Error::NoSuchUser => BAD_REQUEST,
+        Error::Full => FULL,
+        Error::Unavailable(_) => UNAVAILABLE,
+        Error::Storage(_) | Error::Damaged(_) => FAULT,
+    }
+}
+
+fn raw(error: &Error) -> Refusal {
+    match error {
+        Error::IsDirectory | Error::Exists => bad(-2, "path is a directory"),
+        Error::ParentMissing | Error::NotDirectory | Error::NotFound => NO_PARENT,
+        Error::Denied => DENIED,
+        Error::InvalidPath => INVALID_PATH,
+        Error::InvalidMtime => INVALID_MTIME,
+        Error::InvalidContentType => INVALID_TYPE,
+        Error::ChecksumMismatch => INVALID_CHECKSUM,
+        Error::BodyCut => BODY_CUT,
+        Error::BadToken => INVALID_TOKEN,
+        Error::SamePath
+        | Error::NotEmpty
+        | Error::BadCredentials
+        | Error::AlreadyUpdated
+        | Error::InvalidExpiry
+        | Error::InvalidSubdir
+        | Error::InvalidName(_)
+        | Error::NoSuchAccount
+        | Error::NoSuchUser => BAD_REQUEST,
+        Error::Full => FULL,
+        Error::Unavailable(_) => UNAVAILABLE,
+        Error::Storage(_) | Error::Damaged(_) => FAULT,
+    }
+}

@@ -1,0 +1,52 @@
+//! The HTTP interface (protocol.md, section 7): log-in, directories, uploads. Calls are headers, answers are headers.
+//!
+//! A request flows: authorization → headers (`headers`, `spec`) → operations → `answer`, where `codes` says what the wire
+//! says. What does not live here: semantics (crate `ops`), methods and CORS (`route`).
+
+mod answer;
+mod codes;
+mod coding;
+mod directory;
+mod headers;
+mod login;
+mod raw;
+mod spec;
+
+use codes::{Call, Fault};
+use http::HeaderMap;
+use ops::model::{Caller, Error};
+
+use crate::{
+    Front, Peer,
+    reply::{Body, Reply, Request},
+};
+
+/// Answers a call of the HTTP interface.
+pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply {
+    match request.uri().path() {
+        "/account/login" => {
+            answer::reply(Call::Login, login::login(front, peer, request.headers()).await)
+        }
+        "/post/directory" => {
+            answer::reply(Call::Directory, directory::make(front, request.headers()).await)
+        }
+        "/post/raw" => answer::reply(Call::Raw, raw::post(front, request).await),
+        _ => not_in_this_release(),
+    }
+}
+
+/// `/post/file` and `/multipart/*`: the table has them, no room does yet.
+fn not_in_this_release() -> Reply {
+    answer::refused(codes::NOT_BUILT, Body::empty())
+}
+
+/// Who is calling, by the token in the header.
+async fn authorize(front: &Front, headers: &HeaderMap) -> Result<Caller, Fault> {
+    let mut tokens = headers.get_all(headers::AUTHORIZATION).iter();
+    let token = tokens.next().ok_or(Fault::NoToken)?;
+    if tokens.next().is_some() {
+        return Err(Fault::TokenTwice);
+    }
+    let token = token.to_str().map_err(|_| Error::BadToken)?;
+    Ok(front.store.caller(token).await?)
+}
