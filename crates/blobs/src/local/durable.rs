@@ -10,7 +10,7 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use model::{BlobId, Error, Result};
@@ -36,6 +36,18 @@ pub(super) struct Fan {
     entries: Mutex<Vec<Entry>>,
 }
 
+/// The directory of one blob, open, and what above it is not known to be durable yet.
+struct Home {
+    dir: File,
+    made: Vec<Made>,
+}
+
+/// A directory whose entry in its parent may be new.
+struct Made {
+    slot: usize,
+    parent: File,
+}
+
 impl Fan {
     pub(super) fn new(blobs: PathBuf) -> Self {
         Self { blobs, entries: Mutex::new(vec![Entry::Unknown; FAN_DIRS]) }
@@ -48,67 +60,70 @@ impl Fan {
 
     /// Makes a written file durable under its name. After an error neither the file nor the name is left, unless the
     /// disk refuses even that.
+    ///
+    /// The rename comes before the syncs, unlike where a name is looked up by others: nobody knows the id before this
+    /// returns, so a power loss in between leaves a name that nothing refers to, which is garbage whether its bytes are
+    /// whole or not. In return the journal of the file system takes bytes, name and new directories in one commit, not
+    /// one after the other: on ext4 one commit a seal instead of two, and of 3.3 where directories are new.
     pub(super) fn seal(&self, mut staged: StageFile, id: BlobId) -> Result<()> {
+        let home = self.home(id)?;
         let target = layout::sealed_path(&self.blobs, id);
-        let dir = self.directory(id)?;
-
-        // The bytes, before they have a name: a name must never stand for bytes that a crash could take away. After a
-        // failure `staged` is dropped, which removes the file; it is not synced again.
-        staged.file().sync_all()?;
-
-        // Opened before the rename: an error of writing the directory back is then reported to this descriptor, even
-        // if another seal that is waiting at the same time has been told of it before.
-        let dir = File::open(dir)?;
         rename(staged.path(), &target)?;
         staged.sealed();
-
-        // The name. Without this fsync the rename may be lost with the power, and with it the blob.
-        if let Err(e) = dir.sync_all() {
+        self.sync(staged.file(), &home).inspect_err(|_| {
             // Nobody was told the id: what may be on disk is garbage, and less of it if this works.
             let _ = fs::remove_file(&target);
-            return Err(e.into());
+        })
+    }
+
+    fn sync(&self, file: &File, home: &Home) -> Result<()> {
+        // The bytes and the length. If this fails, the kernel may have dropped what it could not write: the file is
+        // removed, and nothing syncs it again.
+        file.sync_all()?;
+        // The name. Without this the rename may be lost with the power, and with it the blob.
+        home.dir.sync_all()?;
+        // The directories that lead to the name.
+        for Made { slot, parent } in &home.made {
+            let synced = parent.sync_all();
+            let mut entries = self.entries();
+            // Failed stays failed: another sync of the same entry would say OK and prove nothing.
+            if synced.is_err() {
+                entries[*slot] = Entry::Failed;
+            } else if entries[*slot] == Entry::Unknown {
+                entries[*slot] = Entry::Durable;
+            }
+            drop(entries);
+            synced?;
         }
         Ok(())
     }
 
-    /// The directory of a blob, made and durable.
-    fn directory(&self, id: BlobId) -> Result<PathBuf> {
+    /// Opens the directory of a blob, and makes it if need be. All is open before the rename, so that an error of
+    /// writing any of it back is reported here, even if another seal that waits at the same time was told before.
+    fn home(&self, id: BlobId) -> Result<Home> {
         let [first, second] = layout::fan(id);
         let mut path = self.blobs.clone();
-        for (slot, byte) in [
-            (usize::from(first), first),
-            (256 + usize::from(u16::from_be_bytes([first, second])), second),
-        ] {
-            let parent = path.clone();
+        let mut made = Vec::new();
+        let below = 256 + usize::from(u16::from_be_bytes([first, second]));
+        for (slot, byte) in [(usize::from(first), first), (below, second)] {
+            let entry = self.entries()[slot];
+            if entry == Entry::Failed {
+                let text = format!("{} could not be synced before", path.display());
+                return Err(Error::Storage(text));
+            }
+            let parent = (entry == Entry::Unknown).then(|| File::open(&path)).transpose()?;
             path.push(layout::fan_name(byte));
-            match self.entry(slot) {
-                Entry::Durable => {}
-                Entry::Unknown => self.make(slot, &parent, &path)?,
-                Entry::Failed => {
-                    let text = format!("{} could not be synced before", parent.display());
-                    return Err(Error::Storage(text));
-                }
+            if let Some(parent) = parent {
+                // Synced later even if it was there: it may stem from a process that died before it was durable.
+                private_dir(&path)?;
+                made.push(Made { slot, parent });
             }
         }
-        Ok(path)
+        Ok(Home { dir: File::open(path)?, made })
     }
 
-    /// Makes one directory and its entry in `parent` durable. Two seals may do this at once; both sync.
-    fn make(&self, slot: usize, parent: &Path, path: &Path) -> Result<()> {
-        let handle = File::open(parent)?;
-        private_dir(path)?;
-        // The entry of the directory, even if it was there: it may stem from a process that died before this line.
-        let synced = handle.sync_all();
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        // Failed stays failed: a second fsync of the same entry would say OK and prove nothing.
-        if entries[slot] == Entry::Unknown || synced.is_err() {
-            entries[slot] = if synced.is_ok() { Entry::Durable } else { Entry::Failed };
-        }
-        Ok(synced?)
-    }
-
-    fn entry(&self, slot: usize) -> Entry {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)[slot]
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,11 +135,14 @@ pub(super) fn write_back(file: &File) -> io::Result<()> {
 
 /// Makes the directory of the store and those in it durable, once, when it is opened.
 pub(super) fn make_store(dir: &Path, rooms: [&Path; 2]) -> io::Result<()> {
-    // The directories above `dir` are the operator's; `dir` itself we may make, so its entry is ours to sync.
     private_dir(dir)?;
-    let parent = dir.canonicalize()?;
-    if let Some(parent) = parent.parent() {
-        File::open(parent)?.sync_all()?;
+    // We may have made `dir`, now or before a crash, so its entry is ours to sync. What is above is the operator's,
+    // and need not be readable to us: then we cannot have made anything in it either.
+    if let Some(parent) = dir.canonicalize()?.parent() {
+        match File::open(parent) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            parent => parent?.sync_all()?,
+        }
     }
     for room in rooms {
         private_dir(room)?;
@@ -147,4 +165,26 @@ fn private_dir(path: &Path) -> io::Result<()> {
 )]
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::AccountId;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_could_not_be_synced_takes_no_more_blobs() {
+        let dir = tempfile::tempdir().unwrap();
+        let fan = Fan::new(dir.path().to_owned());
+        let id = BlobId::new(AccountId(1), 2, [0, 0, 0, 0, 0xab, 0xcd]);
+        let home = fan.home(id).unwrap();
+        assert_eq!(home.made.len(), 2, "both levels are new");
+        fan.entries()[256 + 0xabcd] = Entry::Failed;
+        fan.sync(&File::open(dir.path()).unwrap(), &home).unwrap();
+        assert!(fan.entries()[0xab] == Entry::Durable);
+        assert!(fan.home(id).is_err(), "a later sync that says OK proves nothing");
+        let cousin = BlobId::new(AccountId(1), 2, [0, 0, 0, 0, 0xab, 0xce]);
+        assert_eq!(fan.home(cousin).unwrap().made.len(), 1);
+    }
 }
