@@ -21,6 +21,8 @@ use ops::{Parts, Store, clock::SystemClock, throttle::SlowDown, vault::Vault};
 use crate::config::{Cli, Plan};
 
 fn main() -> ExitCode {
+    // Files 0600, directories 0700, whoever makes them: an engine asks nobody for a mode.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let plan = match Cli::read() {
         Ok(plan) => plan,
         Err(e) => return fail(&e),

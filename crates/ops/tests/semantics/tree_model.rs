@@ -4,27 +4,18 @@
 //! `PROPTEST_CASES` sets the number of sequences (10,000 is the promise; fewer run by default). A failure prints its
 //! seed and the shortest sequence.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, LazyLock, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, LazyLock, Mutex},
 };
 
-use blobs::{Blobs, Local};
-use bytes::Bytes;
-use catalog::{Catalog, embedded::Embedded};
-use model::{
-    BlobId, Caller, Directory, Error, FileAttrs, Owner, Result, Time, TreePath, Usage, UserId,
-};
-use ops::{
-    Detect, IfThere, Page, Parents, Parts, Positions, PutSpec, Rows, Stat, Store, TypeRule, Which,
-    clock::SystemClock, throttle::SlowDown, vault::Vault,
-};
+use blobs::Blobs;
+use model::{BlobId, Caller, Directory, Error, FileAttrs, Result, Time, TreePath, Usage};
+use ops::{IfThere, Page, Parents, Positions, Rows, Stat, Store, Which};
 use proptest::prelude::*;
+use tokio::runtime::Runtime;
+
+use super::harness::{Bench, put, spec};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -153,49 +144,11 @@ impl Model {
 }
 
 /// One engine for all cases; each case has an account of its own.
-struct Bench {
-    runtime: tokio::runtime::Runtime,
-    store: Store,
-    blobs: Arc<Local>,
-    _dir: tempfile::TempDir,
-}
-
-static BENCH: LazyLock<Bench> = LazyLock::new(|| {
-    let dir = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let _inside = runtime.enter();
-    let catalog =
-        Embedded::open(&dir.path().join("catalog"), catalog::embedded::Options::default());
-    let blobs = Arc::new(Local::open(dir.path()).unwrap());
-    let store = Store::new(Parts {
-        catalog: Catalog::new(Arc::new(catalog.unwrap())),
-        blobs: blobs.clone(),
-        clock: Arc::new(SystemClock),
-        vault: Vault::new(&[1; 32]),
-        slow_down: SlowDown::default(),
-    });
-    drop(_inside);
-    Bench { runtime, store, blobs, _dir: dir }
+static ENGINE: LazyLock<(Runtime, Bench)> = LazyLock::new(|| {
+    let runtime = Runtime::new().unwrap();
+    let bench = runtime.block_on(async { Bench::new() });
+    (runtime, bench)
 });
-
-/// Somebody with an account of their own, without the cost of a password.
-async fn new_caller(store: &Store) -> Caller {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let account = store.add_account(&name).await.unwrap();
-    Caller {
-        session: None,
-        since: Time(0),
-        account: account.id,
-        account_name: account.name,
-        top: account.root,
-        user: UserId(1),
-        username: name,
-        owner: Owner { uid: 1, gid: account.gid },
-        read_only: false,
-        root: TreePath::root(),
-    }
-}
 
 /// Sequences to try.
 fn cases() -> u32 {
@@ -209,28 +162,6 @@ fn parents(create: bool) -> Parents {
 /// Content of a length, different for every path.
 fn content(path: &str, len: usize) -> Vec<u8> {
     path.bytes().chain([b'#']).cycle().take(len).collect()
-}
-
-async fn put(
-    store: &Store,
-    caller: &Caller,
-    path: &TreePath,
-    len: usize,
-    create: bool,
-) -> Result<()> {
-    let spec = PutSpec {
-        path: path.clone(),
-        parents: parents(create),
-        mtime: None,
-        checksum: None,
-        content_type: TypeRule::Detect(Detect::Auto),
-    };
-    store.check_put(caller, &spec).await?;
-    let mut upload = store.upload(caller);
-    for piece in content(path.as_str(), len).chunks(7_000) {
-        upload.write(Bytes::copy_from_slice(piece)).await?;
-    }
-    upload.commit(spec).await.map(|_| ())
 }
 
 async fn read_all(store: &Store, caller: &Caller, path: &TreePath) -> Result<Vec<u8>> {
@@ -269,7 +200,8 @@ async fn step(store: &Store, caller: &Caller, model: &mut Model, step: &Step) {
             assert_eq!(got, model.copy(from, to, *create), "{step:?}");
         }
         Step::Put(path, len, create) => {
-            let got = put(store, caller, &parse(path), *len, *create).await;
+            let spec = spec(&parse(path), parents(*create));
+            let got = put(store, caller, spec, &content(path, *len)).await;
             let node = Node::File { content: content(path, *len), html: false };
             assert_eq!(got, model.put(path, node, *create), "{step:?}");
         }
@@ -389,9 +321,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 2_000, ..ProptestConfig::default() })]
     #[test]
     fn the_tree_is_what_a_map_says(sequence in prop::collection::vec(steps(), 50)) {
-        let bench = &*BENCH;
-        bench.runtime.block_on(async {
-            let caller = new_caller(&bench.store).await;
+        let (runtime, bench) = &*ENGINE;
+        runtime.block_on(async {
+            let caller = bench.new_caller().await;
             let mut model = Model::default();
             for one in &sequence {
                 step(&bench.store, &caller, &mut model, one).await;

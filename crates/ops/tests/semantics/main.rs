@@ -1,0 +1,8 @@
+//! Operations over the real engines in a fresh directory: what does not need a protocol to be tested.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod harness;
+mod permission;
+mod sessions;
+mod tree_model;
