@@ -1,7 +1,7 @@
 //! The outside of an answer: JSON-RPC 1.0 and 2.0 around a result or a protocol error.
 //!
-//! What lives here: where an answer goes ([`ReplyTo`]) and the protocol's own errors (protocol.md, section 3). What does
-//! not: results and the codes inside them. A `code` from -32768 to -32000 is JSON-RPC's own and always becomes an error
+//! What lives here: where an answer goes ([`ReplyTo`]) and the protocol's own errors (protocol.md, section 3). What
+//! does not: results and the codes inside them. A `code` from -32768 to -32000 is JSON-RPC's own and always becomes an error
 //! object; the API's codes lie outside that range, so one integer says which of the two a failure is.
 
 use super::json::Json;

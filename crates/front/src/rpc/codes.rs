@@ -13,35 +13,34 @@ use super::answer::{INTERNAL_ERROR, SERVER_ERROR};
 pub(super) const BAD_TOKEN: i32 = -10_001;
 /// "Cannot come of this call": should it ever, the answer is an internal error and the log has it.
 const X: i32 = INTERNAL_ERROR;
+/// An unusable token, as in nearly every row.
+const T: i32 = BAD_TOKEN;
 
 /// What a call answers for each fact that calls differ in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Codes([i32; 11]);
 
 #[rustfmt::skip]
-mod rows {
-    use super::{BAD_TOKEN as T, Codes, X};
-
-    //                                                 token  path miss- is a  is a  no   exist same not  deni- up-
-    //                                                             ing   dir   file par.  s     path empty ed    dated
-    pub(in super::super) const NONE:      Codes = Codes([T,    X,   X,    X,    X,   X,   X,   X,   X,   X,   X]);
-    pub(in super::super) const LOGOUT:    Codes = Codes([-1,   X,   X,    X,    X,   X,   X,   X,   X,  -2,   X]);
-    pub(in super::super) const UPDATE:    Codes = Codes([T,    X,   X,    X,    X,   X,   X,   X,   X,   X,  -1]);
-    pub(in super::super) const KEY_PAIR:  Codes = Codes([T,    X,   X,    X,    X,   X,   X,   X,   X, -10_004, X]);
-    pub(in super::super) const MAKE_DIR:  Codes = Codes([T,   -8,  -3,    X,   -3,  -3,  -2,   X,   X,  -6,   X]);
-    pub(in super::super) const MAKE_DIR2: Codes = Codes([T,   -8,   X,    X,   -2,   X,  -2,   X,   X,  -6,   X]);
-    pub(in super::super) const DELETE:    Codes = Codes([T,   -1,  -1,   -1,   -1,  -1,   X,   X,  -7,  -6,   X]);
-    pub(in super::super) const DELETE_FILE: Codes = Codes([T, -1,  -1,   -1,   -1,  -1,   X,   X,   X,  -1,   X]);
-    pub(in super::super) const RENAME:    Codes = Codes([T,   -3,  -1,   -1,   -3,  -3,  -2,  -1,  -7,  -6,   X]);
-    pub(in super::super) const COPY:      Codes = Codes([T,   -2,  -1,   -2,   -2,  -2,  -2,   X,   X,  -1,   X]);
-    pub(in super::super) const STAT:      Codes = Codes([T,   -1,  -1,    X,   -1,  -1,   X,   X,   X,  -1,   X]);
-    pub(in super::super) const SET_MTIME: Codes = Codes([T,   -8,  -1,    X,   -1,  -1,   X,   X,   X,  -1,   X]);
-    pub(in super::super) const SET_TYPE:  Codes = Codes([T,   -8,  -1,    X,   -3,  -3,   X,   X,   X,  -6,   X]);
-    pub(in super::super) const LIST:      Codes = Codes([T,   -1,  -1,    X,   -1,  -1,   X,   X,   X,  -1,   X]);
-    pub(in super::super) const FETCH:     Codes = Codes([T,   -4, -14,   -4,   -4,  -4,  -4,  -4,   X,  -4,   X]);
-    pub(in super::super) const VAULT_URL: Codes = Codes([T,   -8,  -1,   -2,   -1,  -1,   X,   X,   X,  -1,   X]);
+impl Codes {
+    //                                            token path miss is a is a no   exis same not  deni-  up-
+    //                                                       -ing dir  file par. -ts  path empt ed     dated
+    pub(super) const NONE:        Self = Self([    T,   X,   X,   X,   X,   X,   X,   X,   X,   X,      X]);
+    pub(super) const LOGOUT:      Self = Self([   -1,   X,   X,   X,   X,   X,   X,   X,   X,  -2,      X]);
+    pub(super) const UPDATE:      Self = Self([    T,   X,   X,   X,   X,   X,   X,   X,   X,   X,     -1]);
+    pub(super) const KEY_PAIR:    Self = Self([    T,   X,   X,   X,   X,   X,   X,   X,   X,  -10_004, X]);
+    pub(super) const MAKE_DIR:    Self = Self([    T,  -8,  -3,   X,  -3,  -3,  -2,   X,   X,  -6,      X]);
+    pub(super) const MAKE_DIR2:   Self = Self([    T,  -8,   X,   X,  -2,   X,  -2,   X,   X,  -6,      X]);
+    pub(super) const DELETE:      Self = Self([    T,  -1,  -1,  -1,  -1,  -1,   X,   X,  -7,  -6,      X]);
+    pub(super) const DELETE_FILE: Self = Self([    T,  -1,  -1,  -1,  -1,  -1,   X,   X,   X,  -1,      X]);
+    pub(super) const RENAME:      Self = Self([    T,  -3,  -1,  -1,  -3,  -3,  -2,  -1,  -7,  -6,      X]);
+    pub(super) const COPY:        Self = Self([    T,  -2,  -1,  -2,  -2,  -2,  -2,   X,   X,  -1,      X]);
+    pub(super) const STAT:        Self = Self([    T,  -1,  -1,   X,  -1,  -1,   X,   X,   X,  -1,      X]);
+    pub(super) const SET_MTIME:   Self = Self([    T,  -8,  -1,   X,  -1,  -1,   X,   X,   X,  -1,      X]);
+    pub(super) const SET_TYPE:    Self = Self([    T,  -8,  -1,   X,  -3,  -3,   X,   X,   X,  -6,      X]);
+    pub(super) const LIST:        Self = Self([    T,  -1,  -1,   X,  -1,  -1,   X,   X,   X,  -1,      X]);
+    pub(super) const FETCH:       Self = Self([    T,  -4, -14,  -4,  -4,  -4,  -4,  -4,   X,  -4,      X]);
+    pub(super) const VAULT_URL:   Self = Self([    T,  -8,  -1,  -2,  -1,  -1,   X,   X,   X,  -1,      X]);
 }
-pub(super) use rows::*;
 
 impl Codes {
     /// The code for a fact. The second half of the list means the same wherever it can come up.
@@ -91,29 +90,29 @@ mod tests {
             Error::Damaged(String::new()),
         ] {
             assert!(ours.is_ours());
-            assert_eq!(MAKE_DIR.of(&ours), SERVER_ERROR);
-            assert_eq!(NONE.of(&ours), SERVER_ERROR);
+            assert_eq!(Codes::MAKE_DIR.of(&ours), SERVER_ERROR);
+            assert_eq!(Codes::NONE.of(&ours), SERVER_ERROR);
         }
     }
 
     #[test]
     fn a_caller_who_may_not() {
         for (codes, denied) in [
-            (MAKE_DIR, -6),
-            (MAKE_DIR2, -6),
-            (DELETE, -6),
-            (DELETE_FILE, -1),
-            (RENAME, -6),
-            (COPY, -1),
-            (SET_MTIME, -1),
-            (SET_TYPE, -6),
-            (FETCH, -4),
-            (KEY_PAIR, -10_004),
-            (LOGOUT, -2),
+            (Codes::MAKE_DIR, -6),
+            (Codes::MAKE_DIR2, -6),
+            (Codes::DELETE, -6),
+            (Codes::DELETE_FILE, -1),
+            (Codes::RENAME, -6),
+            (Codes::COPY, -1),
+            (Codes::SET_MTIME, -1),
+            (Codes::SET_TYPE, -6),
+            (Codes::FETCH, -4),
+            (Codes::KEY_PAIR, -10_004),
+            (Codes::LOGOUT, -2),
         ] {
             assert_eq!(codes.of(&Error::Denied), denied);
         }
-        assert_eq!(LOGOUT.of(&Error::BadToken), -1);
-        assert_eq!(STAT.of(&Error::BadToken), BAD_TOKEN);
+        assert_eq!(Codes::LOGOUT.of(&Error::BadToken), -1);
+        assert_eq!(Codes::STAT.of(&Error::BadToken), BAD_TOKEN);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! What lives here: pure readings of one JSON text, each `None` where the text cannot be read so. What does not: which
 //! parameter wants which reading, ranges, and codes (`params`, `table`). Texts are judged as written, never through a
-//! float, so `2^63`, `1e400` and `1.0` are told apart exactly. Every text here is well-formed JSON: the envelope saw to it.
+//! float, so `2^63`, `1e400` and `1.0` are told apart exactly. Every text here is well-formed JSON: the envelope saw
+//! to it.
 
 use std::borrow::Cow;
 
@@ -85,8 +86,8 @@ pub(super) fn cookie(json: &str) -> Option<u64> {
     u64::try_from(integer(json)?).ok()
 }
 
-/// A place in a listing of both kinds, (directories, files): base64 of two big-endian numbers. The empty string, `null`,
-/// `false` and 0 are the first page.
+/// A place in a listing of both kinds, (directories, files): base64 of two big-endian numbers. The empty string,
+/// `null`, `false` and 0 are the first page.
 pub(super) fn pair_cookie(json: &str) -> Option<(u64, u64)> {
     if json == "null" || json == "\"\"" {
         return Some((0, 0));

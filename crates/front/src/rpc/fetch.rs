@@ -47,8 +47,8 @@ pub(super) async fn fetch_file_http(call: &Call<'_>, caller: &Caller) -> Outcome
     call.done()
 }
 
-/// The path in `http://{account}/path`, percent-decoded once; `None` for any other URI. What a URI has to encode must be
-/// encoded: a space, a control character, `?` or `#` has no meaning here.
+/// The path in `http://{account}/path`, percent-decoded once; `None` for any other URI. What a URI has to encode must
+/// be encoded: a space, a control character, `?` or `#` has no meaning here.
 fn own_file(uri: &str, account: &str) -> Option<TreePath> {
     let (scheme, rest) = uri.split_once("://")?;
     let (host, path) = rest.split_once('/')?;

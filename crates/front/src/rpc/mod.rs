@@ -20,9 +20,8 @@ mod table;
 mod vault;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, header};
 use http_body_util::BodyExt as _;
-use hyper::body::Body as _;
 use ops::model::{Caller, Error};
 
 use self::{
@@ -85,14 +84,8 @@ impl Call<'_> {
     }
 }
 
-/// Answers a request to `/jsonrpc` or `/jsonrpc2`.
+/// Answers a POST to `/jsonrpc` or `/jsonrpc2`; the router lets nothing else in.
 pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply {
-    if request.method() != Method::POST {
-        let mut reply = Reply::new(Body::empty());
-        *reply.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-        return reply;
-    }
     let endpoint = match request.uri().path() {
         "/jsonrpc2" => Endpoint::Jsonrpc2,
         _ => Endpoint::Jsonrpc,

@@ -1,16 +1,13 @@
 //! Parameters: binding by position or by name, then reading each as what the table says it is.
 //!
-//! What lives here: how a parameter is declared ([`Param`]) and got at ([`Args`]). What does not: which method has which
-//! parameters (`table`), and the readings themselves (`coerce`). Binding comes before the token, reading after it; a
+//! What lives here: how a parameter is declared ([`Param`]) and got at ([`Args`]). What does not: which method has
+//! which parameters (`table`), and the readings themselves (`coerce`). Binding comes before the token, reading after it; a
 //! method reads its parameters in the order in which its checks are to happen.
 
 use std::{borrow::Cow, fmt};
 
 use ops::model::TreePath;
-use serde::{
-    Deserializer as _,
-    de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor},
-};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Failure, answer::INTERNAL_ERROR, coerce, envelope};

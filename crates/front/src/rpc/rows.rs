@@ -150,23 +150,25 @@ mod tests {
     fn kind_rows() {
         let mut rows = KindRows { out: Json::default(), stat: false, comma: "" };
         fill(&mut rows, false);
-        let odd = r#""a\"\n\u2028""#;
-        assert_eq!(
-            text(rows.out),
-            format!(
-                r#"{{"name":"steve","type":1}},{{"name":"steve","type":2}},{{"name":{odd},"type":1}},{{"name":{odd},"type":2}}"#
-            )
-        );
+        let row = |name: &str, kind| format!(r#"{{"name":{name},"type":{kind}}}"#);
+        let (plain, odd) = (r#""steve""#, r#""a\"\n\u2028""#);
+        let all = [row(plain, 1), row(plain, 2), row(odd, 1), row(odd, 2)];
+        assert_eq!(text(rows.out), all.join(","));
+    }
+
+    #[test]
+    fn kind_rows_with_stat() {
         let mut rows = KindRows { out: Json::default(), stat: true, comma: "" };
         rows.directory("d", Some(&Directory::new(DirId(7), OWNER, 5)));
         rows.file("f", &file());
-        let stat = r#""uid":12020,"gid":100,"ctime":1423676679,"mtime":1423676671,"size":659819"#;
-        assert_eq!(
-            text(rows.out),
-            format!(
-                r#"{{"name":"d","type":1,"stat":{{"uid":12020,"gid":100,"ctime":5,"mtime":5}}}},{{"name":"f","type":2,"stat":{{{stat},"checksum":"{SHA}","mimetype":"image/jpeg"}}}}"#
-            )
-        );
+        let dir = r#"{"name":"d","type":1,"stat":{"uid":12020,"gid":100,"ctime":5,"mtime":5}}"#;
+        let file = [
+            r#"{"name":"f","type":2,"stat":{"uid":12020,"gid":100,"ctime":1423676679,"#,
+            r#""mtime":1423676671,"size":659819,"checksum":""#,
+            SHA,
+            r#"","mimetype":"image/jpeg"}}"#,
+        ];
+        assert_eq!(text(rows.out), format!("{dir},{}", file.concat()));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The API as one table: a row a method, in the order of protocol.md, sections 4 and 5.
 //!
-//! What lives here: names, parameters (in order, with kinds, defaults, and the code for a value that cannot be read), who
-//! may call, the form of results, the codes of facts, and the function. What does not: anything that runs. A method that
-//! has no row does not exist; a method for sessions cannot be written without being handed a caller.
+//! What lives here: names, parameters (in order, with kinds, defaults, and the code for a value that cannot be read),
+//! who may call, the form of results, the codes of facts, and the function. What does not: anything that runs. A method
+//! that has no row does not exist; a method for sessions cannot be written without being handed a caller.
 
 use std::pin::Pin;
 
@@ -14,7 +14,7 @@ use ops::model::{
 use super::{
     Call, Outcome,
     answer::INVALID_PARAMS,
-    codes::{self, BAD_TOKEN, Codes},
+    codes::{BAD_TOKEN, Codes},
     fetch,
     json::Json,
     listing, namespace,
@@ -103,66 +103,66 @@ static TABLE: &[Row] = &[
     row("login", Query, &[
             opt("username", Text, MISSING, -40), opt("password", Text, MISSING, -41),
             opt("detail", Bool, "false", INVALID_PARAMS)],
-        codes::NONE, anyone!(session::login)),
+        Codes::NONE, anyone!(session::login)),
     row("authenticate", QueryFailing(session::authenticate_failed), &[
             opt("username", Text, MISSING, BAD_TOKEN), opt("password", Text, MISSING, BAD_TOKEN),
             opt("expiry", Int(1, SESSION_SECONDS_MAX), "3600", -34), opt("subdir", Path, r#""/""#, -47)],
-        codes::NONE, anyone!(session::authenticate)),
+        Codes::NONE, anyone!(session::authenticate)),
     row("logout", Operation, &[req("token", Token, -1)],
-        codes::LOGOUT, anyone!(session::logout)),
+        Codes::LOGOUT, anyone!(session::logout)),
     row("checkToken", Query, &[TOKEN],
-        codes::NONE, session!(session::check_token)),
+        Codes::NONE, session!(session::check_token)),
     row("updateSession", Operation, &[TOKEN, opt("expire", Int(0, u64::MAX), "0", -34)],
-        codes::UPDATE, session!(session::update_session)),
+        Codes::UPDATE, session!(session::update_session)),
     row("noop", Query, &[TOKEN, opt("operation", Any, r#""pong""#, INVALID_PARAMS)],
-        codes::NONE, session!(session::noop)),
+        Codes::NONE, session!(session::noop)),
     row("ping", Query, &[opt("operation", Any, r#""pong""#, INVALID_PARAMS)],
-        codes::NONE, anyone!(session::ping)),
+        Codes::NONE, anyone!(session::ping)),
     row("initKeyPair", QueryFailing(session::init_key_pair_failed), &[TOKEN],
-        codes::KEY_PAIR, session!(session::init_key_pair)),
+        Codes::KEY_PAIR, session!(session::init_key_pair)),
 
     // --- directories and files: section 5
     row("makeDir", Operation, &[TOKEN, req("path", Path, -8)],
-        codes::MAKE_DIR, session!(namespace::make_dir)),
+        Codes::MAKE_DIR, session!(namespace::make_dir)),
     row("makeDir2", Operation, &[TOKEN, req("path", Path, -8)],
-        codes::MAKE_DIR2, session!(namespace::make_dir2)),
+        Codes::MAKE_DIR2, session!(namespace::make_dir2)),
     row("deleteDir", Operation, &[TOKEN, req("path", Path, -1)],
-        codes::DELETE, session!(namespace::delete_dir)),
+        Codes::DELETE, session!(namespace::delete_dir)),
     row("deleteFile", Operation, &[TOKEN, req("path", Path, -1)],
-        codes::DELETE_FILE, session!(namespace::delete_file)),
+        Codes::DELETE_FILE, session!(namespace::delete_file)),
     row("deleteObject", Operation, &[TOKEN, req("path", Path, -1)],
-        codes::DELETE, session!(namespace::delete_object)),
+        Codes::DELETE, session!(namespace::delete_object)),
     row("rename", Operation, &[TOKEN, req("oldpath", Path, -1), req("newpath", Path, -3)],
-        codes::RENAME, session!(namespace::rename)),
+        Codes::RENAME, session!(namespace::rename)),
     row("renameFile", Operation, &[TOKEN, req("oldpath", Path, -1), req("newpath", Path, -3)],
-        codes::RENAME, session!(namespace::rename)),
+        Codes::RENAME, session!(namespace::rename)),
     row("copyFile", Operation, &[TOKEN, req("path", Path, -1), req("newpath", Path, -2)],
-        codes::COPY, session!(namespace::copy_file)),
+        Codes::COPY, session!(namespace::copy_file)),
     row("stat", QueryFailing(namespace::stat_failed), &[
             TOKEN, req("path", Path, -1), opt("detail", Bool, "false", INVALID_PARAMS)],
-        codes::STAT, session!(namespace::stat)),
+        Codes::STAT, session!(namespace::stat)),
     row("setMTime", Operation, &[TOKEN, req("path", Path, -8), req("mtime", Int(0, MTIME_MAX), -27)],
-        codes::SET_MTIME, session!(namespace::set_mtime)),
+        Codes::SET_MTIME, session!(namespace::set_mtime)),
     row("setContentType", Operation, &[TOKEN, req("path", Path, -8), req("content_type", Text, -33)],
-        codes::SET_TYPE, session!(namespace::set_content_type)),
+        Codes::SET_TYPE, session!(namespace::set_content_type)),
     row("listDir", Query, &[
             TOKEN, req("path", Path, -1), PAGE_SIZE, opt("cookie", Cookie, "0", -11), STAT],
-        codes::LIST, session!(listing::list_dir)),
+        Codes::LIST, session!(listing::list_dir)),
     row("listFile", Query, &[
             TOKEN, req("path", Path, -1), PAGE_SIZE, opt("cookie", Cookie, "0", -11), STAT],
-        codes::LIST, session!(listing::list_file)),
+        Codes::LIST, session!(listing::list_file)),
     row("listPath", Query, &[
             TOKEN, req("path", Path, -8), PAGE_SIZE, opt("cookie", PairCookie, "null", -11), STAT],
-        codes::LIST, session!(listing::list_path)),
+        Codes::LIST, session!(listing::list_path)),
     Row { long: Some(&fetch::LONG_FORM), ..row("fetchFileHTTP", Operation, &[
             TOKEN, req("path", Path, -4), req("uri", Text, fetch::BAD_URI), opt("flags", FetchFlags, "0", -13)],
-        codes::FETCH, session!(fetch::fetch_file_http)) },
+        Codes::FETCH, session!(fetch::fetch_file_http)) },
     row("mediaVaultUrl", QueryFailing(vault::media_vault_url_failed), &[
             TOKEN, req("path", Path, -8), opt("expiry", Int(0, SIGNED_URL_SECONDS_MAX), "3600", -34)],
-        codes::VAULT_URL, session!(vault::media_vault_url)),
+        Codes::VAULT_URL, session!(vault::media_vault_url)),
     row("mediaVaultURL", QueryFailing(vault::media_vault_url_failed), &[
             TOKEN, req("path", Path, -8), opt("expiry", Int(0, SIGNED_URL_SECONDS_MAX), "3600", -34)],
-        codes::VAULT_URL, session!(vault::media_vault_url)),
+        Codes::VAULT_URL, session!(vault::media_vault_url)),
 ];
 
 #[cfg(test)]
