@@ -183,3 +183,47 @@ impl Linger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn a_close_reads_on_until_the_client_closes() {
+        let (mut client, server) = duplex(8);
+        let mut wire = Wire::new(server, Unread::new(AtomicBool::new(true)), SOON);
+        wire.write_all(b"no").await.unwrap();
+        let closing = tokio::spawn(async move { wire.shutdown().await });
+        // Far more than the pipe holds: without somebody who reads, this would not end.
+        client.write_all(&[0; 100_000]).await.unwrap();
+        assert!(!closing.is_finished());
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"no");
+        drop(client);
+        closing.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_close_with_nothing_unread_is_at_once() {
+        let (_client, server) = duplex(8);
+        let mut wire = Wire::new(server, Unread::default(), SOON);
+        tokio::time::timeout(SOON, wire.shutdown()).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn reading_marks_and_a_stalled_write_fails() {
+        let (mut client, server) = duplex(8);
+        let unread = Unread::default();
+        let mut wire = Wire::new(server, Arc::clone(&unread), SOON);
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(wire.read_u8().await.unwrap(), b'x');
+        assert!(unread.load(Ordering::Relaxed));
+        let error = wire.write_all(&[0; 100]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -48,7 +48,14 @@ pub(super) fn len(plan: &[Part]) -> u64 {
 pub(super) fn body(opened: Opened, plan: Vec<Part>) -> Body {
     match (opened.inline(), plan.as_slice()) {
         (Some(bytes), [Part::File(span)]) => slice(bytes, *span).map_or_else(fault, Body::whole),
-        _ => Body::stream(len(&plan), Pieces::new(Arc::new(opened), plan)),
+        _ => {
+            let opened = Arc::new(opened);
+            let read = move |at, len| -> Read {
+                let opened = Arc::clone(&opened);
+                Box::pin(async move { opened.read(at, len).await })
+            };
+            Body::stream(len(&plan), Pieces::new(read, plan))
+        }
     }
 }
 
@@ -75,29 +82,31 @@ enum Next {
     End,
 }
 
-struct Pieces {
-    opened: Arc<Opened>,
+/// A plan that is being carried out; `R` reads the file from an offset, so many bytes at most.
+struct Pieces<R> {
+    read: R,
     plan: VecDeque<Part>,
     next: Next,
+    /// The request's, for what is logged: a body is polled after the request was answered.
+    span: tracing::Span,
 }
 
-impl Pieces {
-    fn new(opened: Arc<Opened>, plan: Vec<Part>) -> Self {
-        let mut pieces = Self { opened, plan: plan.into(), next: Next::End };
+impl<R: Fn(u64, usize) -> Read> Pieces<R> {
+    fn new(read: R, plan: Vec<Part>) -> Self {
+        let span = tracing::Span::current();
+        let mut pieces = Self { read, plan: plan.into(), next: Next::End, span };
         pieces.next = pieces.begin();
         pieces
     }
 
-    /// Begins what stands first in the plan. A read's length is known only when it is done: the rest of its span waits
-    /// in the plan.
+    /// Begins what stands first in the plan. A read's length is known only when it is done: its span waits in the plan.
     fn begin(&self) -> Next {
         match self.plan.front() {
             None => Next::End,
             Some(Part::Literal(bytes)) => Next::Here(Ok(bytes.clone())),
             Some(Part::File(span)) => {
-                let (opened, at) = (Arc::clone(&self.opened), span.start);
                 let len = usize::try_from(span.len()).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-                Next::Coming(Box::pin(async move { opened.read(at, len).await }))
+                Next::Coming((self.read)(span.start, len))
             }
         }
     }
@@ -119,14 +128,14 @@ impl Pieces {
 
     /// The end of the stream, after an error that is logged here, where it is known and nobody can be told.
     fn fail(&mut self, error: Error) -> Error {
-        tracing::error!(%error, "reading content failed, the connection is cut");
+        tracing::error!(parent: &self.span, %error, "reading content failed, the connection is cut");
         self.plan.clear();
         self.next = Next::End;
         error
     }
 }
 
-impl Stream for Pieces {
+impl<R: Fn(u64, usize) -> Read + Unpin> Stream for Pieces<R> {
     type Item = Result<Bytes, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -158,5 +167,78 @@ impl Stream for Pieces {
             other => other,
         };
         Poll::Ready(Some(Ok(bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    const CONTENT: &[u8] = b"0123456789abcdefghij";
+
+    fn file(start: u64, end: u64) -> Part {
+        Part::File(Span { start, end })
+    }
+
+    /// Reads that stop at every fifth byte, as at the end of a blob.
+    fn short(at: u64, len: usize) -> Read {
+        let at = usize::try_from(at).unwrap();
+        let end = (at + len).min(at / 5 * 5 + 5);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            Ok(Bytes::from_static(&CONTENT[at..end]))
+        })
+    }
+
+    async fn all(pieces: Pieces<impl Fn(u64, usize) -> Read + Unpin>) -> Result<Vec<u8>, Error> {
+        let pieces: Vec<_> = pieces.collect().await;
+        Ok(pieces.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    #[tokio::test]
+    async fn a_plan_comes_as_it_is_written() {
+        let literal = |text: &'static str| Part::Literal(Bytes::from_static(text.as_bytes()));
+        let plan = vec![literal("<"), file(3, 12), literal("><"), file(0, 1), literal(">")];
+        assert_eq!(len(&plan), 14);
+        assert_eq!(all(Pieces::new(short, plan)).await.unwrap(), b"<3456789ab><0>");
+        assert_eq!(all(Pieces::new(short, vec![file(0, 20)])).await.unwrap(), CONTENT);
+        assert_eq!(all(Pieces::new(short, vec![])).await.unwrap(), b"");
+    }
+
+    #[tokio::test]
+    async fn wrong_reads_are_errors() {
+        let nothing = |_: u64, _: usize| -> Read { Box::pin(async { Ok(Bytes::new()) }) };
+        let too_much =
+            |_: u64, _: usize| -> Read { Box::pin(async { Ok(Bytes::from_static(CONTENT)) }) };
+        let damaged =
+            |_: u64, _: usize| -> Read { Box::pin(async { Err(Error::Damaged(String::new())) }) };
+        assert!(all(Pieces::new(nothing, vec![file(0, 5)])).await.is_err());
+        assert!(all(Pieces::new(too_much, vec![file(0, 5)])).await.is_err());
+        let mut pieces = Pieces::new(damaged, vec![file(0, 5)]);
+        assert!(pieces.next().await.unwrap().is_err());
+        assert!(pieces.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn one_read_ahead_and_no_more() {
+        static BEGUN: AtomicUsize = AtomicUsize::new(0);
+        let counted = |at: u64, len: usize| -> Read {
+            Box::pin(async move {
+                BEGUN.fetch_add(1, Ordering::Relaxed);
+                short(at, len).await
+            })
+        };
+        let mut pieces = Pieces::new(counted, vec![file(0, 20)]);
+        assert_eq!(BEGUN.load(Ordering::Relaxed), 0);
+        for taken in 1..=3 {
+            assert_eq!(pieces.next().await.unwrap().unwrap().len(), 5);
+            assert_eq!(BEGUN.load(Ordering::Relaxed), taken + 1);
+        }
+        assert!(pieces.next().await.is_some() && pieces.next().await.is_none());
+        assert_eq!(BEGUN.load(Ordering::Relaxed), 4);
     }
 }

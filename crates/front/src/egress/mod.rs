@@ -15,7 +15,10 @@ use bytes::Bytes;
 use conditional::{Validators, Verdict};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, RANGE, RETRY_AFTER},
+    header::{
+        ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, RANGE, RETRY_AFTER,
+        X_CONTENT_TYPE_OPTIONS,
+    },
 };
 use ops::{
     Opened,
@@ -44,6 +47,8 @@ pub(crate) async fn serve(front: &Front, request: Request) -> Reply {
     if head {
         *reply.body_mut() = Body::empty();
     }
+    // What users upload is what its type says and nothing that a browser makes of it.
+    reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     reply
 }
 
