@@ -1,0 +1,29 @@
+//! The contract at the wire: the real binary, spoken to as clients speak to it (protocol.md).
+//!
+//! What lives here: one module a part of the contract, each test with a server of its own. What does not: how the server
+//! does it (unit tests beside the code), crashes inside a step (crash tests), load. The invariant: every expected value
+//! is copied from protocol.md, never from what the server happens to answer.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers of tests too")]
+
+mod harness;
+
+mod abuse_http;
+mod abuse_rpc;
+mod admin;
+mod attributes;
+mod content_types;
+mod directory;
+mod durability;
+mod egress;
+mod envelope;
+mod flows;
+mod listing;
+mod listing_path;
+mod namespace;
+mod paths;
+mod permission;
+mod refusals;
+mod sessions;
+mod sessions_http;
+mod transport;
+mod upload;
