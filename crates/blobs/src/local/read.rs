@@ -6,13 +6,13 @@
 use std::{
     fs::File,
     io::{self, ErrorKind},
-    os::unix::fs::FileExt as _,
     path::Path,
     sync::Arc,
 };
 
 use bytes::Bytes;
 use model::{BlobId, Error, Result};
+use rustix::{buffer::spare_capacity, io::Errno};
 
 use super::{
     blocking,
@@ -37,9 +37,9 @@ impl LocalBlob {
         let Some(footer_at) = file_bytes.checked_sub(FOOTER_BYTES as u64) else {
             return Err(Error::Damaged(format!("blob {id:?}: too short for a footer")));
         };
-        let mut raw = [0; FOOTER_BYTES];
-        read_at(&file, id, &mut raw, footer_at)?;
-        let footer = Footer::decode(&raw, id, file_bytes)?;
+        let raw = read_at(&file, id, footer_at, FOOTER_BYTES as u64)?;
+        let raw = raw.first_chunk().ok_or_else(|| cut_short(id))?;
+        let footer = Footer::decode(raw, id, file_bytes)?;
         Ok(Self { file: Arc::new(file), footer })
     }
 }
@@ -75,10 +75,8 @@ fn read(file: &File, footer: &Footer, offset: u64, len: usize) -> Result<Bytes> 
     let blocks = (end - begin).div_ceil(block_bytes);
     let whole = (begin + blocks * block_bytes).min(footer.len) - begin;
 
-    let mut bytes = buffer(whole)?;
-    read_at(file, id, &mut bytes, begin)?;
-    let mut sums = buffer(blocks * SUM_BYTES as u64)?;
-    read_at(file, id, &mut sums, footer.sum_at(first))?;
+    let bytes = read_at(file, id, begin, whole)?;
+    let sums = read_at(file, id, footer.sum_at(first), blocks * SUM_BYTES as u64)?;
 
     let pairs = bytes.chunks(1 << footer.block_log2).zip(sums.chunks_exact(SUM_BYTES));
     for (block, (bytes, sum)) in (first..).zip(pairs) {
@@ -93,20 +91,31 @@ fn read(file: &File, footer: &Footer, offset: u64, len: usize) -> Result<Bytes> 
     Ok(Bytes::from(bytes).slice(skip..skip + len))
 }
 
-fn buffer(bytes: u64) -> Result<Vec<u8>> {
-    Ok(vec![0; usize::try_from(bytes).map_err(|_| too_long())?])
+/// Reads exactly `len` bytes. With `pread` into memory that was not zeroed first: on a whole read that would cost more
+/// than comparing the checksums.
+fn read_at(file: &File, id: BlobId, offset: u64, len: u64) -> Result<Vec<u8>> {
+    let len = usize::try_from(len).map_err(|_| too_long())?;
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        let at = offset + bytes.len() as u64;
+        match rustix::io::pread(file, spare_capacity(&mut bytes), at) {
+            Ok(0) => return Err(cut_short(id)),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(storage(id, &e.into())),
+        }
+    }
+    // The allocator may have given more, and the file may have filled it.
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+/// It was as long as its footer says when it was opened, and nothing here ever shortens a file.
+fn cut_short(id: BlobId) -> Error {
+    Error::Damaged(format!("blob {id:?}: was cut short"))
 }
 
 fn too_long() -> Error {
     Error::Storage("more bytes asked for than fit in memory".into())
-}
-
-fn read_at(file: &File, id: BlobId, bytes: &mut [u8], offset: u64) -> Result<()> {
-    file.read_exact_at(bytes, offset).map_err(|e| match e.kind() {
-        // It was as long as its footer says when it was opened, and nothing here ever shortens a file.
-        ErrorKind::UnexpectedEof => Error::Damaged(format!("blob {id:?}: was cut short")),
-        _ => storage(id, &e),
-    })
 }
 
 fn storage(id: BlobId, e: &io::Error) -> Error {

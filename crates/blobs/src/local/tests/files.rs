@@ -17,44 +17,64 @@ use crate::{
 
 const MIB: usize = 1024 * 1024;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dropped_stage_leaves_no_file() {
+/// Runs `work` and then ends its runtime, which waits for the threads that are still writing.
+fn run_to_the_end(work: impl Future) {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(work);
+    drop(runtime);
+}
+
+#[test]
+fn a_dropped_stage_leaves_no_file() {
     let (dir, local) = store();
     for (frames, finish) in [(0, false), (0, true), (1, false), (1, true), (5, false), (5, true)] {
-        let mut stage = local.stage(ACCOUNT, NOW).await.unwrap();
-        for _ in 0..frames {
-            stage.write(frame(MIB)).await.unwrap();
-        }
-        if frames == 5 {
-            eventually("the stage has a file", || files(&dir.path().join("stage")).len() == 1)
-                .await;
-        }
-        if finish {
-            let staged = stage.finish().await.unwrap();
-            assert_eq!(files(dir.path()).len(), 1, "a whole stage is one file");
-            drop(staged);
-        } else {
-            // Perhaps with a batch being written.
-            drop(stage);
-        }
-        eventually("the file is removed", || files(dir.path()).is_empty()).await;
+        run_to_the_end(async {
+            let mut stage = local.stage(ACCOUNT, NOW).await.unwrap();
+            for _ in 0..frames {
+                stage.write(frame(MIB)).await.unwrap();
+            }
+            if finish {
+                let staged = stage.finish().await.unwrap();
+                assert_eq!(files(dir.path()).len(), 1, "a whole stage is one file");
+                drop(staged);
+            }
+            // Else it is dropped here, perhaps with a batch being written.
+        });
+        assert!(files(dir.path()).is_empty(), "{frames} frames, finish: {finish}");
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_or_finish_given_up_leaves_no_file() {
+#[test]
+fn a_dropped_stage_is_removed_while_the_server_runs() {
+    let (dir, local) = store();
+    run_to_the_end(async {
+        let mut stage = local.stage(ACCOUNT, NOW).await.unwrap();
+        for _ in 0..3 {
+            stage.write(frame(MIB)).await.unwrap();
+        }
+        eventually("the stage has a file", || files(dir.path()).len() == 1).await;
+        drop(stage);
+        eventually("the file is removed", || files(dir.path()).is_empty()).await;
+    });
+}
+
+#[test]
+fn a_write_or_finish_given_up_leaves_no_file() {
     let (dir, local) = store();
     for round in 0..20 {
-        let mut stage = local.stage(ACCOUNT, NOW).await.unwrap();
-        let patience = std::time::Duration::from_micros(300 * round);
-        let _ = tokio::time::timeout(patience, async {
-            for _ in 0..8 {
-                stage.write(frame(MIB)).await.unwrap();
-            }
-            stage.finish().await.map(|_| ())
-        })
-        .await;
-        eventually("the file is removed", || files(dir.path()).is_empty()).await;
+        run_to_the_end(async {
+            let mut stage = local.stage(ACCOUNT, NOW).await.unwrap();
+            let patience = std::time::Duration::from_micros(300 * round);
+            let _ = tokio::time::timeout(patience, async {
+                for _ in 0..8 {
+                    stage.write(frame(MIB)).await.unwrap();
+                }
+                stage.finish().await.map(|_| ())
+            })
+            .await;
+        });
+        assert!(files(dir.path()).is_empty(), "round {round}");
     }
 }
 
