@@ -4,7 +4,7 @@
 //! concurrent writers, once with the content inline (one transaction), and once with the content in a file (write, fsync,
 //! rename, fsync of the directory) and then the same transaction without it. Then the same for reading back.
 //!
-//! `cargo run --release -p catalog --example inline_threshold -- [DIRECTORY [SECONDS [WRITERS]]]`
+//! `cargo run --release -p catalog --example inline_threshold -- [DIRECTORY [SECONDS [WRITERS [SIZES]]]]`
 //!
 //! What it decides is `model::limits::INLINE_BYTES_MAX`.
 #![allow(clippy::print_stdout, reason = "a program that prints a table")]
@@ -31,7 +31,11 @@ const OWNER: Owner = Owner { uid: 1, gid: 1 };
 
 type Fallible<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
+/// Runs of each kind, taken in turns; the best counts: other work on the machine only ever slows a run down.
+const ROUNDS: usize = 3;
+
 /// What one run measured.
+#[derive(Default)]
 struct Run {
     per_second: f64,
     p99: Duration,
@@ -48,33 +52,51 @@ struct Bench {
 fn main() -> Fallible<()> {
     let mut args = std::env::args().skip(1);
     let dir = PathBuf::from(args.next().unwrap_or_else(|| ".".to_owned()));
-    let seconds = Duration::from_secs(args.next().map_or(Ok(5), |s| s.parse())?);
+    let time = Duration::from_secs(args.next().map_or(Ok(5), |s| s.parse())?);
     let writers: u64 = args.next().map_or(Ok(32), |s| s.parse())?;
+    let sizes = args.next().unwrap_or_else(|| "1,2,4,8,16,32".to_owned());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     println!(
-        "{writers} writers, {} s a run; durable puts, then reads back in order of writing",
-        seconds.as_secs()
+        "{writers} writers, {} s a run, best of {ROUNDS}; durable puts, then reads back",
+        time.as_secs()
     );
     println!(
         "| size | inline puts/s | MB/s | p99 ms | file puts/s | MB/s | p99 ms | inline gets/s | file gets/s |"
     );
     println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for kib in [1, 2, 4, 8, 16, 32] {
-        let size = kib * 1024;
-        let mut cells = format!("| {kib} KiB");
-        let mut reads = String::new();
-        for inline in [true, false] {
-            let storage = tempfile::tempdir_in(&dir)?;
-            let (puts, gets) =
-                runtime.block_on(measure(storage.path(), size, inline, writers, seconds))?;
-            let megabytes = puts.per_second * f64::from(u32::try_from(size)?) / 1e6;
-            let p99 = puts.p99.as_secs_f64() * 1e3;
-            cells += &format!(" | {:.0} | {megabytes:.1} | {p99:.1}", puts.per_second);
-            reads += &format!(" | {:.0}", gets.per_second);
+    for kib in sizes.split(',') {
+        let size = kib.parse::<usize>()? * 1024;
+        let mut best: [(Run, Run); 2] = Default::default();
+        for _ in 0..ROUNDS {
+            for (best, inline) in best.iter_mut().zip([true, false]) {
+                let storage = tempfile::tempdir_in(&dir)?;
+                let (puts, gets) =
+                    runtime.block_on(measure(storage.path(), size, inline, writers, time))?;
+                best.0.keep_better(puts);
+                best.1.keep_better(gets);
+            }
         }
-        println!("{cells}{reads} |");
+        let puts = best.iter().map(|(puts, _)| puts.cells(size)).collect::<Fallible<Vec<_>>>()?;
+        let [(_, inline), (_, file)] = best;
+        println!(
+            "| {kib} KiB | {} | {} | {:.0} | {:.0} |",
+            puts[0], puts[1], inline.per_second, file.per_second
+        );
     }
     Ok(())
+}
+
+impl Run {
+    fn keep_better(&mut self, other: Run) {
+        if other.per_second > self.per_second {
+            *self = other;
+        }
+    }
+
+    fn cells(&self, size: usize) -> Fallible<String> {
+        let megabytes = self.per_second * f64::from(u32::try_from(size)?) / 1e6;
+        Ok(format!("{:.0} | {megabytes:.1} | {:.1}", self.per_second, self.p99.as_secs_f64() * 1e3))
+    }
 }
 
 async fn measure(

@@ -11,6 +11,7 @@ mod keys;
 mod options;
 mod overlay;
 mod record;
+mod room;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use self::options::Options;
 use self::codec::{decode, encode};
 use self::keys::Family;
 use self::record::Number;
+use self::room::Room;
 use self::source::Frozen;
 use self::view::View;
 use self::writer::Writer;
@@ -50,6 +52,7 @@ pub struct Embedded {
 /// What the writer and readers share.
 struct Core {
     db: DB,
+    room: Room,
     commits: AtomicU64,
     groups: AtomicU64,
     /// Why nothing is written any more.
@@ -65,12 +68,14 @@ impl Embedded {
     /// [`Error::Damaged`] when what is stored does not match its checksums.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
-        let database = options.database();
-        refuse_unknown_families(&database, path)?;
-        let db = DB::open_cf_descriptors(&database, path, options.families()?).map_err(fault)?;
-        check_format(&db)?;
+        let db = open_database(path, options)?;
+        Self::start(db, Room::new(path.to_owned(), options.floor_bytes))
+    }
+
+    fn start(db: DB, room: Room) -> Result<Self> {
         let core = Arc::new(Core {
             db,
+            room,
             commits: AtomicU64::new(0),
             groups: AtomicU64::new(0),
             stopped: OnceLock::new(),
@@ -107,7 +112,7 @@ impl Engine for Embedded {
     }
 
     fn write(&self, job: Box<dyn WriteJob>) {
-        match self.core.check_writable() {
+        match self.core.check_stopped() {
             Ok(()) => self.writer.submit(job),
             Err(e) => job.finish(Err(e)),
         }
@@ -133,13 +138,16 @@ impl Core {
 
     /// After a failed sync the kernel may call the next one good although the data are gone: a write that failed is
     /// not tried again, and nothing is written on top of it. Opening the catalog again replays what is really there.
-    fn stop_writing(&self, why: &Error) {
-        tracing::error!(error = %why, "a write of the catalog failed: it is read-only until it is opened again");
+    fn stop_writing(&self, why: &str) {
+        tracing::error!(
+            why,
+            "a write of the catalog failed: it is read-only until it is opened again"
+        );
         // Only the first reason counts.
-        drop(self.stopped.set(why.to_string()));
+        drop(self.stopped.set(why.to_owned()));
     }
 
-    fn check_writable(&self) -> Result<()> {
+    fn check_stopped(&self) -> Result<()> {
         match self.stopped.get() {
             None => Ok(()),
             Some(why) => {
@@ -147,6 +155,14 @@ impl Core {
             }
         }
     }
+}
+
+fn open_database(path: &Path, options: Options) -> Result<DB> {
+    let database = options.database();
+    refuse_unknown_families(&database, path)?;
+    let db = DB::open_cf_descriptors(&database, path, options.families()?).map_err(fault)?;
+    check_format(&db)?;
+    Ok(db)
 }
 
 /// A catalog with families this release does not know was written by a newer one.

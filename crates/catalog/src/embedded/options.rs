@@ -31,6 +31,9 @@ pub struct Options {
     pub background_bytes_per_second: i64,
     /// Inline content from this size on is kept in files of its own and not moved by merging.
     pub blob_bytes_min: u64,
+    /// Room on the disk below which nothing is written: what the log and the memtables may still need. Of a small disk
+    /// an eighth, if that is less.
+    pub floor_bytes: u64,
 }
 
 impl Default for Options {
@@ -41,6 +44,7 @@ impl Default for Options {
             log_bytes: 64 * MIB,
             background_bytes_per_second: 200 << 20,
             blob_bytes_min: KIB,
+            floor_bytes: 64 * MIB,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use model::Error;
 use tempfile::TempDir;
 
-use super::{Embedded, Number, Options, encode, keys};
+use super::room::Room;
+use super::{Embedded, Number, Options, encode, keys, open_database};
 use crate::Catalog;
 use crate::suite::{ROOT, at, check_dir, file, hold_the_law, with_root};
 
@@ -68,7 +69,7 @@ async fn nothing_is_written_after_a_failed_write() {
         .await
         .unwrap();
     assert_eq!(embedded.stopped(), None);
-    embedded.core.stop_writing(&Error::Storage("the disk is gone".to_owned()));
+    embedded.core.stop_writing("the disk is gone");
     let refused = catalog.write(|tx| tx.put_file(at(ROOT, "f"), &file(1))).await;
     assert!(
         matches!(&refused, Err(Error::Storage(why)) if why.contains("the disk is gone")),
@@ -91,4 +92,23 @@ async fn a_checkpoint_is_a_catalog() {
     let copy = Embedded::open(to.path().join("copy"), Options::default()).unwrap();
     let held = Catalog::new(Arc::new(copy)).read(|r| check_dir(r, ROOT)).await.unwrap();
     assert_eq!(held.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["f"]);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_read_and_not_written() {
+    let storage = Storage::new();
+    drop(with_root(&|| storage.open()).await);
+    let db = open_database(storage.0.path(), Options::default()).unwrap();
+    let full = Embedded::start(db, Room::none(storage.0.path().to_owned())).unwrap();
+    let catalog = Catalog::new(Arc::new(full));
+    let refused = catalog.write(|tx| tx.put_file(at(ROOT, "f"), &file(1))).await;
+    assert_eq!(refused, Err(Error::Full));
+    assert_eq!(catalog.read(|r| Ok(check_dir(r, ROOT)?.len())).await, Ok(0), "reads go on");
+    drop(catalog);
+    let catalog = storage.open();
+    assert_eq!(
+        catalog.write(|tx| tx.put_file(at(ROOT, "f"), &file(1))).await,
+        Ok(()),
+        "and so do writes"
+    );
 }

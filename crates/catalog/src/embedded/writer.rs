@@ -8,6 +8,8 @@
 //! - nobody is told anything that was seen in a group before that group is durable, not even that a rule failed;
 //! - an operation that failed its rules, or panicked, leaves nothing in the group;
 //! - a group whose write failed is never written again, and nothing is written after it (see [`Core::stop_writing`]).
+//!   One exception: when the disk had no room for the log to grow, nothing was synced that could be lost; RocksDB
+//!   itself then refuses writes until there is room, and goes on in a new log.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -76,7 +78,7 @@ impl Drop for Writer {
 
 fn run(core: &Core, jobs: &Receiver<Box<dyn WriteJob>>) {
     while let Ok(first) = jobs.recv() {
-        let mut group = Batch::default();
+        let mut group = Batch::new(core);
         group.run(core, first);
         // One waiting writer is not kept waiting for company: what is in the queue now is the group.
         while group.has_room()
@@ -99,21 +101,27 @@ enum Outcome {
 }
 
 /// A group being put together.
-#[derive(Default)]
 struct Batch {
+    /// Whether anything is written now.
+    open: Result<()>,
     overlay: Overlay,
     jobs: Vec<(Box<dyn WriteJob>, Outcome)>,
 }
 
 impl Batch {
+    fn new(core: &Core) -> Self {
+        let open = core.check_stopped().and_then(|()| core.room.check());
+        Self { open, overlay: Overlay::default(), jobs: Vec::new() }
+    }
+
     fn has_room(&self) -> bool {
         self.jobs.len() < GROUP_JOBS_MAX && self.overlay.bytes() < GROUP_BYTES_MAX
     }
 
     /// Runs a job on top of the group, so that it sees the jobs before it.
     fn run(&mut self, core: &Core, mut job: Box<dyn WriteJob>) {
-        if let Err(e) = core.check_writable() {
-            finish(job, Err(e));
+        if let Err(e) = &self.open {
+            finish(job, Err(e.clone()));
             return;
         }
         let mut view = View(Group { db: &core.db, overlay: &mut self.overlay });
@@ -134,10 +142,8 @@ impl Batch {
     fn commit(self, core: &Core) {
         let written = if self.overlay.is_empty() { Ok(()) } else { write(core, &self.overlay) };
         let kept = self.jobs.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Kept)).count();
-        match &written {
-            Ok(()) if self.overlay.is_empty() => {}
-            Ok(()) => core.count(kept as u64),
-            Err(e) => core.stop_writing(e),
+        if written.is_ok() && !self.overlay.is_empty() {
+            core.count(kept as u64);
         }
         for (job, outcome) in self.jobs {
             let panicked = || Error::Storage("a write panicked".to_owned());
@@ -162,7 +168,15 @@ fn write(core: &Core, overlay: &Overlay) -> Result<()> {
     }
     let mut options = WriteOptions::default();
     options.set_sync(true);
-    core.db.write_opt(batch, &options).map_err(super::fault)
+    core.db.write_opt(batch, &options).map_err(|e| {
+        let text = e.to_string();
+        let fault = super::fault(e);
+        let only_full = fault == Error::Full && text.contains("While appending to file");
+        if !only_full {
+            core.stop_writing(&text);
+        }
+        fault
+    })
 }
 
 /// Tells a job; a panic there is its own affair.
