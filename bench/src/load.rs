@@ -82,9 +82,13 @@ impl Load {
             bail!("{errors} connections got wrong answers, the first: {first:#}");
         }
         let elapsed = begun.elapsed();
-        latencies.sort_unstable();
-        Ok(Shown { elapsed, latencies })
+        Ok(Shown::new(elapsed, latencies))
     }
+}
+
+/// Microseconds since then.
+pub(crate) fn micros(begun: Instant) -> u32 {
+    u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX)
 }
 
 /// Takes numbers until none is left.
@@ -105,12 +109,18 @@ async fn drive(
         script.request(number, &mut request);
         let begun = Instant::now();
         let answer = connection.exchange(&request).await?;
-        latencies.push(u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX));
+        latencies.push(micros(begun));
         script.check(number, answer)?;
     }
 }
 
 impl Shown {
+    /// What these latencies, in microseconds, show.
+    pub(crate) fn new(elapsed: Duration, mut latencies: Vec<u32>) -> Self {
+        latencies.sort_unstable();
+        Self { elapsed, latencies }
+    }
+
     /// Requests of the load.
     pub(crate) fn requests(&self) -> usize {
         self.latencies.len()
@@ -175,7 +185,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_ranks() {
-        let shown = Shown { elapsed: Duration::from_secs(2), latencies: (1..=1000).collect() };
+        let shown = Shown::new(Duration::from_secs(2), (1..=1000).rev().collect());
         assert_eq!(shown.latency_ms(500), 0.5);
         assert_eq!(shown.latency_ms(990), 0.99);
         assert_eq!(shown.latency_ms(999), 0.999);

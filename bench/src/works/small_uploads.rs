@@ -1,7 +1,7 @@
-//! `small-uploads`: durable uploads of small files with distinct names and contents, beside the bare server, in turns. A
-//! sample of the files is read back after every turn.
+//! `small-uploads`: durable uploads of small files with distinct names and contents, beside the bare server, in turns, and
+//! beside what the disk alone takes to make as many bytes durable. A sample of the files is read back after every turn.
 
-use std::sync::Arc;
+use std::{io::Write, path::Path, sync::Arc, time::Instant};
 
 use anyhow::Context;
 
@@ -10,7 +10,7 @@ use crate::{
     api::Session,
     content,
     http::{Answer, Connection},
-    load::{Load, Script, Shown},
+    load::{Load, Script, Shown, micros},
     process::{Cost, Meter},
     server::{self, Commits, Home, Listening},
     table::{Cell, Table, say},
@@ -20,6 +20,8 @@ use crate::{
 const CONNECTIONS: [usize; 3] = [32, 1, 128];
 /// One file in so many is looked at with HEAD, and one in ten of those is read.
 const SAMPLES: u64 = 200;
+/// Syncs of a turn of the disk alone.
+const SYNCS: u64 = 2000;
 
 const COLUMNS: [&str; 14] = [
     "connections",
@@ -79,6 +81,9 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Table>> {
                 rate.0 += turn.shown.requests() as f64;
                 rate.1 += turn.shown.elapsed.as_secs_f64();
                 turns.row(row(side, connections, round, &turn));
+            }
+            if connections == 1 {
+                turns.row(disk_row(round, &disk_alone(plan)?));
             }
         }
         let [ours, bare] = rates.map(|(requests, seconds)| requests / seconds);
@@ -142,6 +147,39 @@ fn row(side: &Side, connections: usize, round: u32, turn: &Turn) -> Vec<Cell> {
         Cell::Number(cost.other_cores(), 2),
         Cell::Number(mib(cost.rss), 0),
     ]
+}
+
+/// Appends of as many bytes to one file, each with a sync: what a server that does nothing else could not beat at one
+/// connection.
+fn disk_alone(plan: &Plan) -> anyhow::Result<Shown> {
+    let within = plan.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let mut file = tempfile::tempfile_in::<&Path>(&within)?;
+    let (mut latencies, begun) = (Vec::new(), Instant::now());
+    for seed in 0..SYNCS {
+        let mut bytes = Vec::new();
+        content::append(seed, plan.bytes, &mut bytes);
+        let begun = Instant::now();
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        latencies.push(micros(begun));
+    }
+    Ok(Shown::new(begun.elapsed(), latencies))
+}
+
+fn disk_row(round: u32, shown: &Shown) -> Vec<Cell> {
+    let mut cells = vec![
+        Cell::Number(1.0, 0),
+        Cell::Number(f64::from(round), 0),
+        Cell::text("write + fdatasync"),
+        Cell::Number(shown.rate(), 0),
+        Cell::Number(shown.latency_ms(500), 2),
+        Cell::Number(shown.latency_ms(990), 2),
+        Cell::Number(shown.latency_ms(999), 2),
+        Cell::Number(shown.rate(), 1),
+        Cell::Number(1.0, 1),
+    ];
+    cells.resize_with(COLUMNS.len(), || Cell::Empty);
+    cells
 }
 
 /// Uploads of distinct files into one directory.

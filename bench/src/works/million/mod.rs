@@ -2,14 +2,16 @@
 //! then every name must be listed exactly once. Measured: pages from the first to the last, `stat` beside `stat` in a
 //! directory of ten, memory and time to be ready after a stop and after a kill.
 
+mod listing;
+
 use std::{
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
-use serde_json::{Value, json};
+use anyhow::ensure;
+use serde_json::json;
 
 use crate::{
     Plan, api,
@@ -26,9 +28,6 @@ use crate::{
 const LARGE: &str = "/million";
 const SMALL: &str = "/ten";
 const SMALL_FILES: u64 = 10;
-const PAGE: u64 = 10_000;
-/// How often a page is asked for; the median counts.
-const PAGE_TIMES: usize = 9;
 /// `stat` calls on each directory, in blocks by turns.
 const STATS: u64 = 10_000;
 const STAT_BLOCK: u64 = 500;
@@ -52,7 +51,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Table>> {
     let mut connection = Connection::open(server.address).await?;
     for method in ["listFile", "listPath"] {
         say(&format!("million, {method}"));
-        list(plan.files, &mut connection, &session, method, &mut table).await?;
+        listing::list(plan.files, &mut connection, &session, method, &mut table).await?;
     }
     say("million, stat");
     stat(plan.files, &mut connection, &session, &mut table).await?;
@@ -191,107 +190,4 @@ async fn stat(
     figure(table, "stat in a directory of ten, mean", small, 1, "us");
     figure(table, "stat, large/small", large / small, 3, "ratio");
     Ok(())
-}
-
-/// Pages through the large directory with one method, checks it, and measures pages along the way.
-async fn list(
-    files: u64,
-    connection: &mut Connection,
-    session: &Session,
-    method: &str,
-    table: &mut Table,
-) -> anyhow::Result<()> {
-    let mut lister = Lister { connection, session, method };
-    let mut seen = vec![false; usize::try_from(files)?];
-    let (mut cookies, mut next) = (Vec::new(), first_cookie(method));
-    let (mut slowest, mut all) = (Duration::ZERO, Duration::ZERO);
-    loop {
-        let page = lister.page(LARGE, &next, PAGE).await?;
-        page.check(&mut seen)?;
-        slowest = slowest.max(page.took);
-        all += page.took;
-        cookies.push(std::mem::replace(&mut next, page.cookie));
-        if next == first_cookie(method) {
-            break;
-        }
-        ensure!(cookies.len() as u64 <= files / PAGE + 1, "{method}: pages without end");
-    }
-    let missing = seen.iter().filter(|seen| !**seen).count();
-    ensure!(missing == 0, "{method}: {missing} files were not listed");
-
-    // The last page that holds anything: a full one is followed by an empty one.
-    let last = cookies.len() - if files.is_multiple_of(PAGE) && files > 0 { 2 } else { 1 };
-    figure(table, &format!("{method}, all pages of {PAGE} with stat"), all.as_secs_f64(), 2, "s");
-    figure(table, &format!("{method}, the slowest of them"), ms(slowest), 1, "ms");
-    for (what, at) in [("first", 0), ("middle", last / 2), ("last", last)] {
-        let took = lister.median(LARGE, &cookies[at], PAGE).await?;
-        figure(table, &format!("{method}, {what} page, median"), ms(took), 1, "ms");
-    }
-    let few = lister.median(LARGE, &cookies[last / 2], SMALL_FILES).await?;
-    let ten = lister.median(SMALL, &first_cookie(method), SMALL_FILES).await?;
-    figure(table, &format!("{method}, ten from the middle"), ms(few) * 1e3, 0, "us");
-    figure(table, &format!("{method}, ten of ten"), ms(ten) * 1e3, 0, "us");
-    Ok(())
-}
-
-/// Also what a last page carries.
-fn first_cookie(method: &str) -> Value {
-    if method == "listPath" { Value::Null } else { json!(0) }
-}
-
-struct Lister<'a> {
-    connection: &'a mut Connection,
-    session: &'a Session,
-    method: &'a str,
-}
-
-struct Page {
-    took: Duration,
-    cookie: Value,
-    entries: Vec<Value>,
-}
-
-impl Lister<'_> {
-    async fn page(&mut self, path: &str, cookie: &Value, size: u64) -> anyhow::Result<Page> {
-        let params = json!({ "path": path, "pageSize": size, "cookie": cookie, "stat": true });
-        let called = self.session.call(self.connection, self.method, params).await?;
-        let mut result = called.result;
-        let key = if self.method == "listPath" { "files" } else { "list" };
-        let cookie = result["cookie"].take();
-        match result[key].take() {
-            Value::Array(entries) => Ok(Page { took: called.took, cookie, entries }),
-            _ => anyhow::bail!("{} {path}: {} bytes: {result}", self.method, called.bytes),
-        }
-    }
-
-    /// The median time of a page.
-    async fn median(&mut self, path: &str, cookie: &Value, size: u64) -> anyhow::Result<Duration> {
-        let mut times = Vec::new();
-        for _ in 0..PAGE_TIMES {
-            times.push(self.page(path, cookie, size).await?.took);
-        }
-        times.sort_unstable();
-        Ok(times[PAGE_TIMES / 2])
-    }
-}
-
-impl Page {
-    /// Every entry is one of the files, was not listed before, and carries what `stat` says.
-    fn check(&self, seen: &mut [bool]) -> anyhow::Result<()> {
-        for entry in &self.entries {
-            let number = entry["name"].as_str().and_then(|name| {
-                name.strip_prefix("file-")?.strip_suffix(".txt")?.parse::<usize>().ok()
-            });
-            let place = number.and_then(|number| seen.get_mut(number));
-            let place = place.with_context(|| format!("a file that was not made: {entry}"))?;
-            ensure!(!*place, "listed twice: {entry}");
-            *place = true;
-            // Beside the name in `listPath`.
-            let stat = entry.get("stat").unwrap_or(entry);
-            let whole =
-                stat["size"] == 0 && stat["checksum"].as_str().is_some_and(|c| c.len() == 64);
-            ensure!(whole && stat["mtime"].is_u64(), "without stat: {entry}");
-        }
-        Ok(())
-    }
 }
