@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ops::{
     AccountRef, Candidate,
-    model::{Account, Error, TreePath},
+    model::{Account, Error, TreePath, limits},
 };
 use percent_encoding::percent_decode;
 
@@ -16,13 +16,30 @@ use percent_encoding::percent_decode;
 /// # Errors
 /// [`Error::InvalidPath`].
 pub(super) fn decode(path: &str) -> Result<TreePath, Error> {
-    TreePath::parse_bytes(&percent_decode(path.as_bytes()).collect::<Vec<u8>>())
+    long_path(&percent_decode(path.as_bytes()).collect::<Vec<u8>>())
+}
+
+/// Reads a path that may be longer than what a client passes to a call: the account, and the directory a session is
+/// confined to, stand in front of it here. A request's head bounds it; a segment is as long as ever.
+fn long_path(bytes: &[u8]) -> Result<TreePath, Error> {
+    // Within the limit whatever the bytes are: one that is not ASCII counts three times.
+    const PIECE_BYTES: usize = limits::PATH_BYTES_MAX / 3;
+    let (mut whole, mut piece) = (TreePath::root(), Vec::new());
+    for segment in bytes.split(|byte| *byte == b'/') {
+        if piece.len() + segment.len() >= PIECE_BYTES {
+            whole = whole.join(&TreePath::parse_bytes(&piece)?);
+            piece.clear();
+        }
+        piece.extend_from_slice(segment);
+        piece.push(b'/');
+    }
+    Ok(whole.join(&TreePath::parse_bytes(&piece)?))
 }
 
 /// The candidates, first choice first. `host` as the request names it, with or without a port.
 pub(super) fn candidates(host: Option<&str>, path: &TreePath) -> Vec<Candidate> {
     let first = path.segments().next().unwrap_or_default();
-    let rest = path.as_str().strip_prefix(first).and_then(|rest| TreePath::parse(rest).ok());
+    let rest = path.as_str().strip_prefix(first).and_then(|rest| long_path(rest.as_bytes()).ok());
     let mut list = Vec::with_capacity(6);
     let mut add = |account: AccountRef, path: &TreePath| {
         if !path.is_root() {
@@ -106,6 +123,20 @@ mod tests {
         assert_eq!(listed("10.0.0.1", "/b"), ["*:b"]);
         assert_eq!(listed("10.0.0.1", "/a.txt/b"), ["*:a.txt/b"]);
         assert_eq!(listed("10.0.0.1", "/"), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn longer_than_a_call_takes() {
+        let name = "n".repeat(4096);
+        let path = decode(&format!("/acme/{}/{name}", "d/".repeat(2000))).unwrap();
+        assert_eq!(path.as_str().len(), 5 + 4000 + 4096);
+        let list = candidates(None, &path);
+        assert!(
+            list.iter().any(|c| c.path.as_str().starts_with("d/") && c.path.name() == Some(&name))
+        );
+        assert!(decode(&format!("/acme/{name}n")).is_err(), "a segment has its limit");
+        let wide = format!("/acme/{}", "%E4%BB%8A".repeat(455));
+        assert_eq!(decode(&wide).unwrap().name().unwrap().chars().count(), 455);
     }
 
     #[test]

@@ -12,7 +12,7 @@ token, user = api.login(user, password)
 
 file_to_upload = sys.argv[1]
 basename = os.path.basename(file_to_upload)
-upload_headers = {'X-Agile-Authorization': token, 'X-Agile-Basename': basename, 'X-Agile-Directory': '/'}
+upload_headers = {'X-Agile-Authorization': token, 'X-Agile-Basename': '/' + basename, 'X-Agile-Directory': '/'}
 with open(file_to_upload, 'rb') as filesrc:
     r = requests.post('http://' + host + '/post/raw', data=filesrc, headers=upload_headers)
 print(r.headers)

@@ -44,8 +44,6 @@ fn ambiguous_framing() {
     let anna = server.login();
     let chunked = "5\r\nabcde\r\n0\r\n\r\n";
     for (lines, body) in [
-        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", chunked),
-        ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", chunked),
         ("Content-Length: 5\r\nContent-Length: 6\r\n", "abcdef"),
         ("Content-Length: 5, 6\r\n", "abcdef"),
         ("Content-Length: +5\r\n", "abcde"),
@@ -70,6 +68,24 @@ fn ambiguous_framing() {
         check_refused(&anna, &format!("{lines:?} {body:?}"), &upload(&anna, lines, body));
     }
     check_nothing_stored(&mut server, &anna);
+}
+
+/// A length beside chunks is no length (RFC 9112, section 6.3), whichever comes first: the body ends with its chunks, and
+/// what follows is a request of its own.
+#[test]
+fn a_length_beside_chunks() {
+    let server = Server::start();
+    let anna = server.login();
+    for lines in [
+        "Transfer-Encoding: chunked\r\nContent-Length: 9\r\n",
+        "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        match status(&anna, &upload(&anna, lines, "5\r\nabcde\r\n0\r\n\r\n")) {
+            Some(200) => assert_eq!(anna.content("/f"), b"abcde"),
+            other => assert_eq!(other, Some(400), "{lines}"),
+        }
+    }
 }
 
 #[test]

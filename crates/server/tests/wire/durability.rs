@@ -138,17 +138,17 @@ fn a_kill_leaves_no_bytes_behind() {
 fn an_orderly_stop_finishes_what_runs() {
     let mut server = Server::start();
     let anna = server.login();
-    let body = noise(9, 3_000_000);
+    let body = noise(9, 5_000_000);
     let mut running = Connection::open(server.address());
     running.send_head(&anna.raw("/", "running").with("Content-Length", body.len().to_string()));
-    running.send(&body[..1_000_000]).unwrap();
+    running.send(&body[..2_500_000]).unwrap();
     let mut idle = Connection::open(server.address());
     assert_eq!(idle.ask(&crate::harness::ask("GET", "/missing")).status, 404);
     wait_until("the upload", || count_files(&server.data().join("stage")) == 1);
     server.ask_to_stop();
     assert!(idle.is_closed_by_server(), "an idle connection does not hold the stop");
     wait_until("a closed door", || std::net::TcpStream::connect(server.address()).is_err());
-    running.send(&body[1_000_000..]).unwrap();
+    running.send(&body[2_500_000..]).unwrap();
     let answer = running.answer("POST").unwrap();
     assert_eq!((answer.told(), answer.must("X-Agile-Checksum")), ((200, 0), &*sha256(&body)));
     assert!(server.wait_for_end().success());
@@ -163,8 +163,8 @@ fn a_stop_does_not_wait_for_ever() {
     let mut server = Server::start_with(setup);
     let anna = server.login();
     let mut stuck = Connection::open(server.address());
-    stuck.send_head(&anna.raw("/", "stuck").with("Content-Length", "1000000"));
-    stuck.send(&[0; 100_000]).unwrap();
+    stuck.send_head(&anna.raw("/", "stuck").with("Content-Length", "5000000"));
+    stuck.send(&noise(1, 2_500_000)).unwrap();
     wait_until("the upload", || count_files(&server.data().join("stage")) == 1);
     let begun = std::time::Instant::now();
     server.ask_to_stop();
@@ -183,16 +183,17 @@ fn a_client_that_leaves() {
     anna.put("/f", &old);
     let stage = server.data().join("stage");
     for (framing, sent) in [
-        (("Content-Length", "3000000"), noise(2, 1_000_000)),
+        (("Content-Length", "3000000"), noise(2, 2_500_000)),
+        (("Content-Length", "3000000"), noise(2, 100_000)),
         (("Content-Length", "3000000"), noise(2, 100)),
-        (("Transfer-Encoding", "chunked"), [b"100000\r\n".to_vec(), noise(3, 500_000)].concat()),
+        (("Transfer-Encoding", "chunked"), [b"400000\r\n".to_vec(), noise(3, 2_500_000)].concat()),
         (("Transfer-Encoding", "chunked"), b"5\r\nabcde\r\n".to_vec()),
     ] {
         for half in [false, true] {
             let mut connection = Connection::open(server.address());
             connection.send_head(&anna.raw("/", "f").with(framing.0, framing.1));
             connection.send(&sent).unwrap();
-            if sent.len() > 20_000 {
+            if sent.len() > 2_000_000 {
                 wait_until("the upload", || count_files(&stage) == 1);
             }
             if half {

@@ -182,7 +182,6 @@ fn in_headers() {
     for refused in ["/%2e%2e%2fa", "/x/%2e%2e", "/a%00b", "/%ff", "/%c0%af", "/%ed%a0%80"] {
         assert_eq!(directory(refused.as_bytes(), utf8), (400, -8), "{refused}");
     }
-    assert_eq!(directory(b"/\xc3\xa9", utf8), (400, -8), "raw bytes stay refused");
     for (given, encoding, name) in [
         (&b"/%2e%2e"[..], None, "%2e%2e"),
         (b"/%252e%252e", utf8, "%2e%2e"),

@@ -118,7 +118,14 @@ impl Client {
     /// Uploads a file, making its directories; it must succeed.
     pub(crate) fn put(&self, path: &str, body: &[u8]) {
         let (directory, name) = path.rsplit_once('/').unwrap();
-        let ask = self.raw(directory, name).with("X-Agile-Recursive", "true").body(body);
+        let encoded =
+            |text: &str| -> String { text.bytes().map(|b| format!("%{b:02X}")).collect() };
+        let ask = if path.is_ascii() {
+            self.raw(directory, name)
+        } else {
+            self.raw(&encoded(directory), &encoded(name)).with("X-Agile-Encoding", "UTF8")
+        };
+        let ask = ask.with("X-Agile-Recursive", "true").body(body);
         let answer = self.send(&ask);
         assert_eq!(answer.told(), (200, 0), "{path}: {answer:?}");
         assert_eq!(answer.must("X-Agile-Checksum"), sha256(body), "{path}");

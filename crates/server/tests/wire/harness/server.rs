@@ -204,10 +204,9 @@ impl Drop for Server {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!(
-                "the server's last words:\n{}",
-                lines[lines.len().saturating_sub(20)..].join("\n")
-            );
+            for line in &lines[lines.len().saturating_sub(10)..] {
+                eprintln!("the server's last words: {line:.300}");
+            }
         }
     }
 }
