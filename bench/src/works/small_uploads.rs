@@ -97,8 +97,8 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Table>> {
 impl Side {
     async fn turn(&self, plan: &Plan, connections: usize, round: u32) -> anyhow::Result<Turn> {
         let directory = format!("/small-{connections}-{round}");
-        let mut other = Connection::open(self.listening.address).await?;
         if self.home.is_some() {
+            let mut other = Connection::open(self.listening.address).await?;
             self.session.make_dir(&mut other, &directory).await?;
         }
         let requests = if connections == 1 { plan.requests / 4 } else { plan.requests };
@@ -118,6 +118,7 @@ impl Side {
 
         if self.home.is_some() {
             let all = warm_up + requests;
+            let mut other = Connection::open(self.listening.address).await?;
             for number in (0..all).step_by(usize::try_from((all / SAMPLES).max(1))?) {
                 script.verify(&mut other, number).await?;
             }

@@ -47,7 +47,9 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Table>> {
 
     say("million, kill and restart");
     server.kill()?;
-    let server = ready(&home, &session, "ready after kill -9 amid load", &mut table).await?;
+    let server =
+        ready(&home, &session, "ready after kill -9 right after the last upload", &mut table)
+            .await?;
     let mut connection = Connection::open(server.address).await?;
     for method in ["listFile", "listPath"] {
         say(&format!("million, {method}"));
