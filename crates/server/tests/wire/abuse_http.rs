@@ -222,3 +222,36 @@ fn silent_connections_hold_nobody_up() {
     assert!(anna.content("/f") == body);
     drop(silent);
 }
+
+/// Names cannot become header lines: a session's root with a line break in it, in every answer that shows a path.
+#[test]
+fn line_breaks_in_names_stay_in_names() {
+    let server = Server::start();
+    let anna = server.login();
+    let root = "/a\r\nX-Injected: yes\u{e9}";
+    anna.dir(root);
+    let escaped = "/a%0D%0AX-Injected%3A%20yes%C3%A9";
+    let login = ask("POST", "/account/login")
+        .with("X-Agile-Username", crate::harness::USER)
+        .with("X-Agile-Password", crate::harness::PASSWORD)
+        .with("X-Agile-Subdir", escaped)
+        .with("X-Agile-Encoding", "UTF8");
+    let answer = anna.send(&login);
+    assert_eq!(answer.told(), (200, 0), "{answer:?}");
+    assert!(answer.must("X-Agile-Path").starts_with("/acme/a%0D%0AX-Injected"), "{answer:?}");
+    let inside = anna.with_token(answer.must("X-Agile-Token"));
+    for encoding in [None, Some("UTF8")] {
+        let mut upload = inside.raw("/", "f").body("x");
+        if let Some(encoding) = encoding {
+            upload = upload.with("X-Agile-Encoding", encoding);
+        }
+        let answer = inside.send(&upload);
+        assert_eq!(answer.told(), (200, 0), "{answer:?}");
+        assert!(answer.header("X-Injected").is_none(), "{answer:?}");
+    }
+    let got = anna.get(&format!("/acme{escaped}/f"));
+    assert_eq!((got.status, got.header("X-Injected")), (200, None));
+    let missing = anna.get("/acme/%0D%0AX-Injected:%20yes");
+    assert_eq!((missing.status, missing.header("X-Injected")), (404, None));
+    assert!(server.log().lines().all(|line| line.starts_with('{')), "{}", server.log());
+}

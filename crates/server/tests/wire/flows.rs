@@ -7,7 +7,7 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::json;
 
-use crate::harness::{ACCOUNT, PASSWORD, Server, USER, noise, sha256};
+use crate::harness::{ACCOUNT, PASSWORD, Server, Setup, USER, noise, sha256, wait_until};
 
 const PYTHON: &str = "/usr/bin/python3";
 
@@ -166,4 +166,57 @@ fn curl_uploads() {
     let (got, _) = curl(&["-d", &call, &format!("{base}/jsonrpc")]);
     assert!(got.contains(&sha256(&body)), "{got}");
     assert_eq!(anna.code("logout", json!([])), 0);
+}
+
+/// Uploads over plain HTTP beside HTTPS for the rest: several listeners, one of them with a certificate.
+#[test]
+fn curl_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+        ])
+        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let config = format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\ncertificate = {:?}\nkey = {:?}\n",
+        path("certificate.pem"),
+        path("key.pem")
+    );
+    let server = Server::start_in(dir, Setup { config: Some(config), ..Setup::default() });
+    let announced = || {
+        let printed = server.printed();
+        printed
+            .lines()
+            .find_map(|line| line.strip_prefix("listening on https://").map(str::to_owned))
+    };
+    wait_until("both listeners", || announced().is_some());
+    let secure = format!("https://{}", announced().unwrap());
+    let (user, password) =
+        (format!("X-Agile-Username: {USER}"), format!("X-Agile-Password: {PASSWORD}"));
+    let login = format!("{secure}/account/login");
+    let (got, trace) = curl(&["-X", "POST", "-H", &user, "-H", &password, &login]);
+    assert!(trace.contains("TLSv1.3"), "{trace}");
+    let token = got.lines().find_map(|line| line.strip_prefix("X-Agile-Token: ")).unwrap().trim();
+    let anna = server.login().with_token(token);
+    let body = noise(3, 700_000);
+    anna.put("/plain", &body);
+    let file = server.scratch().join("got");
+    let output = file.display().to_string();
+    curl(&["--no-include", "-o", &output, &format!("{secure}/acme/plain")]);
+    assert!(fs::read(&file).unwrap() == body);
+    let (_, trace) = curl(&["--tls-max", "1.2", &format!("{secure}/acme/plain"), "-o", &output]);
+    assert!(trace.contains("TLSv1.2"), "{trace}");
 }

@@ -48,6 +48,11 @@ impl Server {
     /// The same with a set-up of its own.
     pub(crate) fn start_with(setup: Setup) -> Self {
         let dir = tempfile::Builder::new().prefix("headwater-").tempdir().unwrap();
+        Self::start_in(dir, setup)
+    }
+
+    /// The same over a directory that the test has put something into.
+    pub(crate) fn start_in(dir: TempDir, setup: Setup) -> Self {
         if let Some(config) = &setup.config {
             fs::write(dir.path().join("config.toml"), config).unwrap();
         }
