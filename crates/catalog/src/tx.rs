@@ -5,8 +5,9 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, DirId, Directory, File, FileAttrs, InlineId, KeyPair, Node,
-    Resolved, Result, Session, Time, TokenHash, TreePath, Usage, User, UserId,
+    Account, AccountId, BlobId, DirId, Directory, File, FileAttrs, InlineId, KeyPair, Multipart,
+    Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath, UploadId, Usage, User,
+    UserId,
 };
 
 /// A name in a directory: where an entry stands or will stand.
@@ -88,6 +89,20 @@ pub trait Read {
     fn inline(&mut self, account: AccountId, id: InlineId) -> Result<Option<Bytes>>;
     /// How many files refer to a blob; 0 for a blob nobody refers to.
     fn blob_refs(&mut self, blob: BlobId) -> Result<u32>;
+    /// A multipart upload.
+    fn upload(&mut self, id: UploadId) -> Result<Option<Multipart>>;
+    /// Up to `limit` uploads of a user with numbers above `after`, in the order of their numbers.
+    fn uploads_of(&mut self, user: UserId, after: u64, limit: usize) -> Result<Vec<Multipart>>;
+    /// Up to `limit` uploads of all users, in the order of their ids, after `after`: what the sweeper walks through.
+    fn uploads(&mut self, after: Option<UploadId>, limit: usize) -> Result<Vec<Multipart>>;
+    /// The uploads in state COMPLETE or JOIN: what must go on after a restart.
+    fn uploads_joining(&mut self) -> Result<Vec<UploadId>>;
+    /// How many uploads of an account are unfinished ([`model::UploadState::is_unfinished`]).
+    fn unfinished_uploads(&mut self, account: AccountId) -> Result<u64>;
+    /// Up to `limit` pieces of an upload that arrived after `after`, in the order of arrival, those replaced included.
+    fn pieces(&mut self, upload: UploadId, after: u64, limit: usize) -> Result<Vec<Piece>>;
+    /// The piece that counts under a number: the last that arrived.
+    fn piece(&mut self, upload: UploadId, number: u32) -> Result<Option<Piece>>;
     /// Up to `limit` blobs that wait for their bytes to be removed, in the order of their ids, after `after`, with the
     /// time each was doomed.
     fn doomed(&mut self, after: Option<BlobId>, limit: usize) -> Result<Vec<(BlobId, Time)>>;
@@ -143,6 +158,17 @@ pub trait Tx: Read {
     fn remove_inline(&mut self, account: AccountId, id: InlineId) -> Result<()>;
     /// Sets how many files refer to a blob; 0 removes the count.
     fn put_blob_refs(&mut self, blob: BlobId, refs: u32) -> Result<()>;
+    /// Adds an upload under a fresh id, or replaces the one that is there. A new one gets the next number among its
+    /// user's; one that is there keeps its number, user and account. Keeps [`Read::uploads_joining`] and
+    /// [`Read::unfinished_uploads`] right. Returns the record as stored.
+    fn put_upload(&mut self, upload: &Multipart) -> Result<Multipart>;
+    /// Removes an upload and the records of all its pieces. Their content is not followed.
+    fn remove_upload(&mut self, id: UploadId) -> Result<()>;
+    /// Adds a piece: it gets the next arrival (`piece.arrival` is ignored) and counts under its number from now on.
+    /// Returns the record as stored. The upload's `received` is set, its other counters are the operation's business.
+    fn add_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<Piece>;
+    /// Replaces the record of a piece that is there, found by its arrival; its number does not change.
+    fn put_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<()>;
     /// Puts a blob on the list of those whose bytes are to be removed.
     fn doom(&mut self, blob: BlobId, now: Time) -> Result<()>;
     /// Takes a blob off that list: its bytes are gone.

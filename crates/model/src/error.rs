@@ -58,6 +58,39 @@ pub enum Error {
     /// The bytes that came are not those the client's checksum was made of.
     #[error("checksum does not match")]
     ChecksumMismatch,
+    /// No upload of the caller's has that id.
+    #[error("no such multipart upload")]
+    NoSuchUpload,
+    /// The upload was given up by its client.
+    #[error("multipart upload was aborted")]
+    UploadAborted,
+    /// The upload was completed, deleted, or has expired.
+    #[error("multipart upload takes no more changes")]
+    UploadClosed,
+    /// An upload without any piece cannot be completed.
+    #[error("multipart upload has no pieces")]
+    NoPieces,
+    /// A number is missing among the pieces.
+    #[error("multipart upload has a gap in its pieces")]
+    PieceGap,
+    /// Only an upload that failed can be restarted.
+    #[error("multipart upload did not fail")]
+    NotFailed,
+    /// Not in 1 to the limit of pieces.
+    #[error("invalid piece number")]
+    InvalidPieceNumber,
+    /// One more piece than an upload may have.
+    #[error("too many pieces")]
+    TooManyPieces,
+    /// A piece longer than a piece may be.
+    #[error("piece is too large")]
+    PieceTooLarge,
+    /// A piece that would make its upload longer than an upload may be.
+    #[error("multipart upload is too large")]
+    UploadTooLarge,
+    /// The account has as many unfinished uploads as it may have.
+    #[error("too many unfinished multipart uploads")]
+    TooManyUploads,
     /// The client went away, or sent less than it said.
     #[error("request body ended early")]
     BodyCut,

@@ -10,6 +10,7 @@ mod content_type;
 mod entry;
 mod error;
 pub mod limits;
+pub mod multipart;
 mod path;
 mod secret;
 mod session;
@@ -20,6 +21,9 @@ pub use blob::{BlobId, Digest, Extent, InlineId};
 pub use content_type::ContentType;
 pub use entry::{Content, DirId, Directory, File, FileAttrs, Kind, Node, Owner, Resolved};
 pub use error::{Error, Result};
+pub use multipart::{
+    Multipart, Piece, PieceContent, PieceState, UploadId, UploadState,
+};
 pub use path::TreePath;
 pub use secret::Secret;
 pub use session::{Caller, Session, SessionOrigin, TokenHash};
