@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::{AccountId, ContentType, Digest, Extent, InlineId, Owner, Time, TreePath, UserId};
+use crate::{AccountId, ContentType, Digest, Extent, Owner, Time, TreePath, UserId};
 
 /// Names an upload: the wire's `mpid`, 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -242,13 +242,18 @@ pub struct Multipart {
     pub bytes: u64,
 }
 
-/// Where a piece's bytes are.
+/// Why an upload FAILED: the directory its file belongs in is gone.
+pub const FAILED_PARENT_MISSING: i32 = -23;
+/// Why an upload FAILED: a directory, or another group's file, stands where its file belongs.
+pub const FAILED_PATH: i32 = -16;
+/// Why an upload FAILED: a fault of storage, such as a damaged piece.
+pub const FAILED_INTERNAL: i32 = -27;
+
+/// Where a piece's bytes are: always in a blob of their own, so that completing an upload moves none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PieceContent {
     /// No bytes.
     Empty,
-    /// In the catalog: the piece is small.
-    Inline(InlineId),
     /// In a blob of its own.
     Blob(Extent),
 }
