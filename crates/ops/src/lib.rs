@@ -8,7 +8,9 @@ pub mod admin;
 pub mod clock;
 pub mod content_type;
 pub mod get;
+mod landing;
 pub mod listing;
+pub mod multipart;
 pub mod namespace;
 mod password;
 pub mod put;
@@ -30,6 +32,7 @@ pub use content_type::{Detect, TypeRule};
 pub use get::{AccountRef, Candidate, Opened};
 pub use listing::{Listed, Page, Positions, Rows, Which};
 pub use model;
+pub use multipart::{MultipartSpec, PieceSpec, PieceUpload};
 pub use namespace::{IfThere, Parents, Stat};
 pub use put::{PutSpec, Stored, Upload};
 pub use session::{LoggedIn, NewKeyPair};
@@ -48,6 +51,9 @@ struct Shared {
     vault: Vault,
     passwords: Passwords,
     throttle: Throttle,
+    multipart: multipart::Limits,
+    joiner: multipart::Joiner,
+    prefixes: multipart::Prefixes,
 }
 
 /// What a [`Store`] is put together from.
@@ -62,6 +68,8 @@ pub struct Parts {
     pub vault: Vault,
     /// How repeated wrong passwords are slowed down.
     pub slow_down: throttle::SlowDown,
+    /// Limits of multipart uploads.
+    pub multipart: multipart::Limits,
 }
 
 impl Store {
@@ -74,6 +82,9 @@ impl Store {
             vault: parts.vault,
             passwords: Passwords::new(),
             throttle: Throttle::new(parts.slow_down),
+            multipart: parts.multipart,
+            joiner: multipart::Joiner::default(),
+            prefixes: multipart::Prefixes::default(),
         }))
     }
 

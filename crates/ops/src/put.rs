@@ -1,20 +1,18 @@
 //! Uploading a file: refusing early, taking bytes, and putting the file in its place.
 //!
-//! Small content stays in memory and goes into the catalog with its record: one transaction, one sync. Larger content is
-//! staged as it arrives and sealed (bytes and name durable) before the catalog refers to it.
+//! Small content goes into the catalog with its record: one transaction, one sync. Larger content is sealed (bytes and
+//! name durable) before the catalog refers to it. How bytes arrive is `landing`.
 
-use blobs::{Stage, Staged};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use catalog::{Place, Read, Tx};
 use model::{
-    Caller, Content, ContentType, Digest, Error, Extent, File, FileAttrs, InlineId, Result, Time,
-    TreePath, limits,
+    Caller, Content, Digest, Error, File, FileAttrs, Result, Time, TreePath, limits,
 };
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     Store, TypeRule,
     content_type::detect,
+    landing::Landing,
     namespace::Parents,
     reference,
     tree::{count, locate, may_add, may_change, may_write, parent_directory},
@@ -50,10 +48,7 @@ pub struct Stored {
 pub struct Upload {
     store: Store,
     caller: Caller,
-    size: u64,
-    /// The beginning, for telling the type; the whole, while it is small.
-    head: BytesMut,
-    stage: Option<Box<dyn Stage>>,
+    landing: Landing,
 }
 
 impl Store {
@@ -72,20 +67,15 @@ impl Store {
 
     /// Begins an upload.
     pub fn upload(&self, caller: &Caller) -> Upload {
-        Upload {
-            store: self.clone(),
-            caller: caller.clone(),
-            size: 0,
-            head: BytesMut::new(),
-            stage: None,
-        }
+        let landing = Landing::inline(self, caller.account);
+        Upload { store: self.clone(), caller: caller.clone(), landing }
     }
 }
 
 impl Upload {
     /// Bytes taken so far.
     pub fn size(&self) -> u64 {
-        self.size
+        self.landing.size()
     }
 
     /// Takes the next bytes. What is taken and not yet on disk is bounded.
@@ -93,23 +83,7 @@ impl Upload {
     /// # Errors
     /// [`Error::Full`], [`Error::Storage`].
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.size += bytes.len() as u64;
-        if let Some(stage) = &mut self.stage {
-            return stage.write(bytes).await;
-        }
-        if self.head.len() + bytes.len() <= limits::INLINE_BYTES_MAX {
-            self.head.extend_from_slice(&bytes);
-            return Ok(());
-        }
-        let mut stage = self.store.0.blobs.stage(self.caller.account, self.store.now()).await?;
-        if !self.head.is_empty() {
-            stage.write(self.head.clone().freeze()).await?;
-        }
-        let missing = limits::SNIFF_BYTES_MAX.saturating_sub(self.head.len()).min(bytes.len());
-        self.head.extend_from_slice(&bytes[..missing]);
-        stage.write(bytes).await?;
-        self.stage = Some(stage);
-        Ok(())
+        self.landing.write(bytes).await
     }
 
     /// Verifies the checksum, makes the bytes durable, then puts the file in its place. Goes on to its end when the
@@ -123,103 +97,27 @@ impl Upload {
     }
 
     async fn commit_now(self, spec: PutSpec) -> Result<Stored> {
-        let content_type = detect(&spec.content_type, spec.path.name().unwrap_or(""), &self.head);
-        match self.stage {
-            None => {
-                let digest = Digest(Sha256::digest(&self.head).into());
-                verify(&spec, digest)?;
-                let bytes = self.head.freeze();
-                let put =
-                    Put { store: &self.store, caller: self.caller, spec, content_type, digest };
-                put.inline(bytes).await
-            }
-            Some(stage) => {
-                let staged = stage.finish().await?;
-                let digest = staged.digest();
-                verify(&spec, digest)?;
-                let put =
-                    Put { store: &self.store, caller: self.caller, spec, content_type, digest };
-                put.staged(staged).await
-            }
-        }
-    }
-}
-
-/// The bytes that came are those the client meant.
-fn verify(spec: &PutSpec, digest: Digest) -> Result<()> {
-    match spec.checksum {
-        Some(expected) if expected != digest => Err(Error::ChecksumMismatch),
-        _ => Ok(()),
-    }
-}
-
-/// Everything known of a file but where its bytes are.
-struct Put<'a> {
-    store: &'a Store,
-    caller: Caller,
-    spec: PutSpec,
-    content_type: ContentType,
-    digest: Digest,
-}
-
-impl Put<'_> {
-    async fn inline(self, bytes: Bytes) -> Result<Stored> {
-        let size = bytes.len() as u64;
-        self.place(size, move |tx, caller| {
-            if bytes.is_empty() {
-                return Ok(Content::Empty);
-            }
-            let id = InlineId(tx.fresh_id()?);
-            tx.put_inline(caller.account, id, bytes.clone())?;
-            Ok(Content::Inline(id))
-        })
-        .await
-    }
-
-    async fn staged(self, staged: Box<dyn Staged>) -> Result<Stored> {
-        let len = staged.len();
-        let blob = staged.seal().await?;
-        let blobs = self.store.0.blobs.clone();
-        let placed = self
-            .place(len, move |tx, _| {
-                let content = Content::Blobs(vec![Extent { blob, len }]);
-                reference::hold(tx, &content)?;
-                Ok(content)
-            })
-            .await;
-        // Refused by the rules: nothing refers to the blob. After a fault of storage nobody knows whether something
-        // does; then it is the sweeper's to find out.
-        if placed.as_ref().is_err_and(|e| !e.is_ours()) {
-            drop(blobs.remove(blob).await);
-        }
-        placed
-    }
-
-    async fn place<F>(self, size: u64, content: F) -> Result<Stored>
-    where
-        F: Fn(&mut dyn Tx, &Caller) -> Result<Content> + Send + 'static,
-    {
-        let now = self.store.now();
+        let (store, caller) = (self.store, self.caller);
+        let landed = self.landing.end(spec.checksum).await?;
+        let now = store.now();
+        let name = spec.path.name().unwrap_or("");
         let attrs = FileAttrs {
-            owner: self.caller.owner,
-            size,
-            checksum: self.digest,
-            content_type: self.content_type,
+            owner: caller.owner,
+            size: landed.size(),
+            checksum: landed.digest(),
+            content_type: detect(&spec.content_type, name, landed.head()),
             ctime: now.secs(),
-            mtime: self.spec.mtime.unwrap_or(now.secs()),
+            mtime: spec.mtime.unwrap_or(now.secs()),
         };
-        let path = self.caller.absolute(&self.spec.path);
-        let (caller, spec) = (self.caller, self.spec);
-        self.store
-            .0
-            .catalog
-            .write(move |tx| {
+        let path = caller.absolute(&spec.path);
+        let stored = Stored { path, size: attrs.size, checksum: attrs.checksum };
+        landed
+            .place(&store, move |tx, content| {
                 may_put(tx, &caller, &spec.path, spec.parents)?;
-                let content = content(tx, &caller)?;
                 place(tx, &caller, &spec.path, spec.parents, attrs.clone(), content, now)
             })
             .await?;
-        Ok(Stored { path, size, checksum: self.digest })
+        Ok(stored)
     }
 }
 

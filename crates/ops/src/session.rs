@@ -243,7 +243,7 @@ fn caller<R: Read + ?Sized>(tx: &mut R, hash: &TokenHash, now: Time) -> Result<C
 }
 
 /// Puts together who is calling.
-fn caller_of(
+pub(crate) fn caller_of(
     user: User,
     account: Account,
     session: Option<TokenHash>,

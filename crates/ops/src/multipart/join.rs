@@ -1,0 +1,247 @@
+//! Putting completed uploads together, in the background: hash what is not hashed yet, then one transaction in which the
+//! file appears. Also runs ahead: every piece that arrives wakes it, and it hashes as far as the pieces reach.
+//!
+//! Nothing here is needed to find work again: after a restart the catalog says which uploads are COMPLETE or JOIN.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use model::{
+    Caller, ContentType, Digest, Error, Multipart, Piece, PieceContent, Result, Time, TreePath,
+    UploadId, UploadState, limits, multipart as codes,
+};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
+
+use super::{prefix::Prefix, rules};
+use crate::{Store, content_type};
+
+/// Bytes read, verified and hashed at a time.
+const READ_BYTES: usize = 1024 * 1024;
+/// Before an upload that could not go on for a passing reason is looked at again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Uploads that something happened to. Bounded by the uploads that there are: each stands in it once.
+#[derive(Default)]
+pub struct Joiner {
+    waiting: Mutex<Waiting>,
+    notify: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    queue: VecDeque<UploadId>,
+    queued: HashSet<UploadId>,
+}
+
+impl Joiner {
+    /// Something happened to an upload.
+    pub(crate) fn wake(&self, id: UploadId) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.queued.insert(id) {
+            waiting.queue.push_back(id);
+            self.notify.notify_one();
+        }
+    }
+
+    async fn next(&self) -> UploadId {
+        loop {
+            {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(id) = waiting.queue.pop_front() {
+                    waiting.queued.remove(&id);
+                    if !waiting.queue.is_empty() {
+                        self.notify.notify_one();
+                    }
+                    return id;
+                }
+            }
+            self.notify.notified().await;
+        }
+    }
+}
+
+impl Store {
+    /// Finds the uploads that a server before this one left half-way, so that they go on.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub async fn resume_multiparts(&self) -> Result<usize> {
+        let joining = self.0.catalog.scan(|tx| tx.uploads_joining()).await?;
+        for id in &joining {
+            self.0.joiner.wake(*id);
+        }
+        Ok(joining.len())
+    }
+
+    /// Puts uploads together, one after the other, for ever. May run several times beside itself.
+    pub async fn join_multiparts(&self) {
+        loop {
+            let id = self.0.joiner.next().await;
+            if let Err(error) = self.advance(id).await {
+                tracing::error!(%error, upload = %id.to_hex(), "putting an upload together");
+                tokio::time::sleep(PAUSE).await;
+                self.0.joiner.wake(id);
+            }
+        }
+    }
+
+    /// Takes an upload as far as it goes now.
+    async fn advance(&self, id: UploadId) -> Result<()> {
+        let mut prefix = self.0.prefixes.take(id);
+        let advanced = self.hash_prefix(id, &mut prefix).await;
+        let hashed = match advanced {
+            Ok(hashed) => hashed,
+            Err(Error::Damaged(why)) => return self.damaged(id, &why).await,
+            Err(e) => return Err(e),
+        };
+        let Some((upload, pieces)) = hashed else { return Ok(()) };
+        if !matches!(upload.state, UploadState::Complete | UploadState::Join) {
+            self.0.prefixes.put(id, prefix);
+            return Ok(());
+        }
+        self.join(upload, &pieces, prefix).await
+    }
+
+    /// Hashes as far as the pieces reach. `None`: there is no such upload, or it is over.
+    async fn hash_prefix(
+        &self,
+        id: UploadId,
+        prefix: &mut Prefix,
+    ) -> Result<Option<(Multipart, Vec<Piece>)>> {
+        loop {
+            let found = self.0.catalog.scan(move |tx| reach(tx, id)).await?;
+            let Some((upload, pieces)) = found else { return Ok(None) };
+            let hashed = prefix.matches(&pieces);
+            let Some(piece) = pieces.get(hashed) else { return Ok(Some((upload, pieces))) };
+            let mut state = prefix.state();
+            if let PieceContent::Blob(extent) = piece.content {
+                match self.hash_blob(&mut state, extent).await {
+                    Ok(()) => {}
+                    // Sent again while it was read, and the sweeper was quick: look again.
+                    Err(Error::Damaged(why)) => {
+                        let (number, content) = (piece.number, piece.content);
+                        let now = self.0.catalog.read(move |tx| tx.piece(id, number)).await?;
+                        if now.is_some_and(|piece| piece.content == content) {
+                            return Err(Error::Damaged(why));
+                        }
+                        continue;
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+            prefix.push(piece.content, state);
+        }
+    }
+
+    async fn hash_blob(&self, state: &mut Sha256, extent: model::Extent) -> Result<()> {
+        let blob = self.0.blobs.open(extent.blob).await?;
+        let mut offset = 0;
+        while offset < extent.len {
+            let left = usize::try_from(extent.len - offset).unwrap_or(usize::MAX);
+            let bytes = blob.read(offset, left.min(READ_BYTES)).await?;
+            offset += bytes.len() as u64;
+            let mut taken = std::mem::take(state);
+            let hashed = tokio::task::spawn_blocking(move || {
+                taken.update(&bytes);
+                taken
+            });
+            *state = hashed.await.map_err(|e| Error::Storage(format!("hashing ended: {e}")))?;
+        }
+        Ok(())
+    }
+
+    async fn join(&self, upload: Multipart, pieces: &[Piece], prefix: Prefix) -> Result<()> {
+        let (id, now) = (upload.id, self.now());
+        let checksum = Digest(prefix.state().finalize().into());
+        let content_type = self.type_of(&upload, pieces).await?;
+        self.0.catalog.write(move |tx| rules::begin_join(tx, id, now).map(drop)).await?;
+        let end = move |tx: &mut dyn catalog::Tx| {
+            let caller = caller_of(tx, &upload, now)?;
+            rules::end_join(tx, &caller, id, checksum, &content_type, now)
+        };
+        match self.0.catalog.write(end).await {
+            Err(e) if e.is_ours() => {
+                self.0.prefixes.put(id, prefix);
+                return Err(e);
+            }
+            Err(e) => {
+                let error = match e {
+                    Error::ParentMissing => codes::FAILED_PARENT_MISSING,
+                    _ => codes::FAILED_PATH,
+                };
+                tracing::warn!(error = %e, upload = %id.to_hex(), "an upload could not be put together");
+                self.0.catalog.write(move |tx| rules::fail(tx, id, error, now)).await?;
+            }
+            Ok(()) => {}
+        }
+        self.0.prefixes.forget(id);
+        Ok(())
+    }
+
+    /// A piece is not what was written: the upload fails, if it was completed; else the piece may be sent again.
+    async fn damaged(&self, id: UploadId, why: &str) -> Result<()> {
+        tracing::error!(why, upload = %id.to_hex(), "a piece of an upload is damaged");
+        let now = self.now();
+        self.0
+            .catalog
+            .write(move |tx| {
+                let Some(upload) = tx.upload(id)? else { return Ok(()) };
+                if matches!(upload.state, UploadState::Complete | UploadState::Join) {
+                    rules::begin_join(tx, id, now)?;
+                    rules::fail(tx, id, codes::FAILED_INTERNAL, now)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// The type of the file: given, by the name, or by the beginning of the content.
+    async fn type_of(&self, upload: &Multipart, pieces: &[Piece]) -> Result<ContentType> {
+        if let Some(given) = &upload.content_type {
+            return Ok(given.clone());
+        }
+        let first = pieces.iter().find_map(|piece| match piece.content {
+            PieceContent::Blob(extent) => Some(extent),
+            PieceContent::Empty => None,
+        });
+        let Some(extent) = first else { return Ok(ContentType::octet_stream()) };
+        let blob = self.0.blobs.open(extent.blob).await?;
+        let len = usize::try_from(extent.len).unwrap_or(usize::MAX).min(limits::SNIFF_BYTES_MAX);
+        let rule = crate::TypeRule::Detect(crate::Detect::Content);
+        Ok(content_type::detect(&rule, "", &blob.read(0, len).await?))
+    }
+}
+
+/// The pieces from the first to the last before a gap. `None`: the upload is over or gone.
+fn reach(
+    tx: &mut dyn catalog::Read,
+    id: UploadId,
+) -> Result<Option<(Multipart, Vec<Piece>)>> {
+    let Some(upload) = tx.upload(id)? else { return Ok(None) };
+    if !matches!(
+        upload.state,
+        UploadState::New | UploadState::Ready | UploadState::Complete | UploadState::Join
+    ) {
+        return Ok(None);
+    }
+    let mut pieces = Vec::new();
+    for number in 1..=upload.highest {
+        match tx.piece(id, number)? {
+            Some(piece) => pieces.push(piece),
+            None => break,
+        }
+    }
+    Ok(Some((upload, pieces)))
+}
+
+/// Who an upload's file is made for: its user, from the account's top, as they are now.
+fn caller_of(tx: &mut dyn catalog::Tx, upload: &Multipart, now: Time) -> Result<Caller> {
+    let user = tx.user(upload.user)?.ok_or(Error::NoSuchUser)?;
+    let account = tx.account(upload.account)?.ok_or(Error::NoSuchAccount)?;
+    let caller = crate::session::caller_of(user, account, None, now, &TreePath::root());
+    Ok(Caller { root: TreePath::root(), owner: upload.owner, ..caller })
+}

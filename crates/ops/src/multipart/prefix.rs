@@ -1,0 +1,74 @@
+//! The checksum of a whole file, ahead of its completion: SHA-256 over the longest contiguous run of pieces from the
+//! first, advanced while later pieces arrive.
+//!
+//! Kept in memory: it is a cache, and a restart begins again. The state after every piece is kept, so that a piece that is
+//! sent again costs only what follows it. Bounded in uploads; what does not fit is hashed when it is needed.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use model::{Piece, PieceContent, UploadId};
+use sha2::Sha256;
+
+/// States kept over all uploads; one is some 112 bytes.
+const STATES_MAX: usize = 200_000;
+
+/// How far an upload is hashed.
+#[derive(Default, Clone)]
+pub(crate) struct Prefix {
+    /// After each piece: which content that was, and the state.
+    after: Vec<(PieceContent, Sha256)>,
+}
+
+impl Prefix {
+    /// How many of `pieces`, in the order of their numbers, are hashed as they are now.
+    pub(crate) fn matches(&mut self, pieces: &[Piece]) -> usize {
+        let same = self
+            .after
+            .iter()
+            .zip(pieces)
+            .take_while(|((content, _), piece)| *content == piece.content)
+            .count();
+        self.after.truncate(same);
+        same
+    }
+
+    /// The state after the last piece that is hashed.
+    pub(crate) fn state(&self) -> Sha256 {
+        self.after.last().map_or_else(Sha256::default, |(_, state)| state.clone())
+    }
+
+    /// Takes the state after one more piece.
+    pub(crate) fn push(&mut self, content: PieceContent, state: Sha256) {
+        self.after.push((content, state));
+    }
+}
+
+/// Of all uploads.
+#[derive(Default)]
+pub(crate) struct Prefixes(Mutex<HashMap<UploadId, Prefix>>);
+
+impl Prefixes {
+    /// Takes an upload's out; whoever does puts it back.
+    pub(crate) fn take(&self, id: UploadId) -> Prefix {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).unwrap_or_default()
+    }
+
+    /// Puts an upload's back. When there are too many, others are forgotten.
+    pub(crate) fn put(&self, id: UploadId, prefix: Prefix) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(id, prefix);
+        let mut states: usize = all.values().map(|prefix| prefix.after.len()).sum();
+        while states > STATES_MAX {
+            let Some(other) = all.keys().find(|other| **other != id).copied() else { return };
+            states -= all.remove(&other).map_or(0, |prefix| prefix.after.len());
+        }
+    }
+
+    /// Forgets an upload that is over.
+    pub(crate) fn forget(&self, id: UploadId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
