@@ -116,25 +116,29 @@ impl Store {
             let found = self.0.catalog.scan(move |tx| reach(tx, id)).await?;
             let Some((upload, pieces)) = found else { return Ok(None) };
             let hashed = prefix.matches(&pieces);
-            let Some(piece) = pieces.get(hashed) else { return Ok(Some((upload, pieces))) };
-            let mut state = prefix.state();
-            if let PieceContent::Blob(extent) = piece.content {
-                match self.hash_blob(&mut state, extent).await {
-                    Ok(()) => {}
-                    // Sent again while it was read, and the sweeper was quick: look again.
-                    Err(Error::Damaged(why)) => {
-                        let (number, content) = (piece.number, piece.content);
-                        let now = self.0.catalog.read(move |tx| tx.piece(id, number)).await?;
-                        if now.is_some_and(|piece| piece.content == content) {
-                            return Err(Error::Damaged(why));
-                        }
-                        continue;
-                    }
-                    Err(e) => return Err(e),
-                }
+            if hashed == pieces.len() {
+                return Ok(Some((upload, pieces)));
             }
-            prefix.push(piece.content, state);
+            // Then look again: others may have arrived, or these may have been sent again, meanwhile.
+            for piece in &pieces[hashed..] {
+                let mut state = prefix.state();
+                if let PieceContent::Blob(extent) = piece.content {
+                    match self.hash_blob(&mut state, extent).await {
+                        Ok(()) => {}
+                        Err(Error::Damaged(_)) if self.is_replaced(id, piece).await? => break,
+                        Err(e) => return Err(e),
+                    }
+                }
+                prefix.push(piece.content, state);
+            }
         }
+    }
+
+    /// Whether a piece no longer counts: then its bytes may be gone by right.
+    async fn is_replaced(&self, id: UploadId, piece: &Piece) -> Result<bool> {
+        let (number, content) = (piece.number, piece.content);
+        let now = self.0.catalog.read(move |tx| tx.piece(id, number)).await?;
+        Ok(now.is_none_or(|piece| piece.content != content))
     }
 
     async fn hash_blob(&self, state: &mut Sha256, extent: model::Extent) -> Result<()> {
