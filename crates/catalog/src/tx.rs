@@ -159,15 +159,25 @@ pub trait Tx: Read {
     /// Sets how many files refer to a blob; 0 removes the count.
     fn put_blob_refs(&mut self, blob: BlobId, refs: u32) -> Result<()>;
     /// Adds an upload under a fresh id, or replaces the one that is there. A new one gets the next number among its
-    /// user's; one that is there keeps its number, user and account. Keeps [`Read::uploads_joining`] and
-    /// [`Read::unfinished_uploads`] right. Returns the record as stored.
+    /// user's and has received nothing; one that is there keeps its number, user, account and `received`, whatever
+    /// `upload` says. Keeps [`Read::uploads_joining`] and [`Read::unfinished_uploads`] right. Returns the record as
+    /// stored.
     fn put_upload(&mut self, upload: &Multipart) -> Result<Multipart>;
     /// Removes an upload and the records of all its pieces. Their content is not followed.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`] when it is not there.
     fn remove_upload(&mut self, id: UploadId) -> Result<()>;
     /// Adds a piece: it gets the next arrival (`piece.arrival` is ignored) and counts under its number from now on.
     /// Returns the record as stored. The upload's `received` is set, its other counters are the operation's business.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`] when the upload is not there.
     fn add_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<Piece>;
-    /// Replaces the record of a piece that is there, found by its arrival; its number does not change.
+    /// Replaces the record of a piece that is there, found by its arrival; it keeps its number, whatever `piece` says.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`] when it is not there.
     fn put_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<()>;
     /// Puts a blob on the list of those whose bytes are to be removed.
     fn doom(&mut self, blob: BlobId, now: Time) -> Result<()>;

@@ -15,8 +15,13 @@
 //! | `sessions` | `s`, hash, or `u`, user, hash | a session; nothing |
 //! | `blobs` | blob id (which begins with the account) | how many files refer to it |
 //! | `doomed` | blob id | when it was doomed |
+//! | `uploads` | `i`, upload id | an upload's record |
+//! | | `u`, user, number | the id of the user's upload with that number |
+//! | | `j`, upload id | nothing: the upload is complete or being put together |
+//! | `pieces` | upload id, `a`, arrival | a piece's record |
+//! | | upload id, `n`, number | which arrival counts under that number |
 
-use model::{AccountId, BlobId, DirId, InlineId, Kind, TokenHash, UserId};
+use model::{AccountId, BlobId, DirId, InlineId, Kind, TokenHash, UploadId, UserId};
 
 use crate::Place;
 
@@ -39,11 +44,15 @@ pub(super) enum Family {
     Blobs,
     /// Blobs to be removed.
     Doomed,
+    /// Multipart uploads.
+    Uploads,
+    /// Their pieces.
+    Pieces,
 }
 
 impl Family {
     /// How many there are.
-    pub(super) const COUNT: usize = 8;
+    pub(super) const COUNT: usize = 10;
     /// All of them; each at the place its number says.
     pub(super) const ALL: [Family; Self::COUNT] = [
         Family::Meta,
@@ -54,6 +63,8 @@ impl Family {
         Family::Sessions,
         Family::Blobs,
         Family::Doomed,
+        Family::Uploads,
+        Family::Pieces,
     ];
 
     /// Its name on disk.
@@ -67,6 +78,8 @@ impl Family {
             Family::Sessions => "sessions",
             Family::Blobs => "blobs",
             Family::Doomed => "doomed",
+            Family::Uploads => "uploads",
+            Family::Pieces => "pieces",
         }
     }
 }
@@ -81,6 +94,10 @@ pub(super) const ACCOUNTS: &[u8] = b"a";
 pub(super) const USERS: &[u8] = b"u";
 /// What sessions' keys begin with, in [`Family::Sessions`].
 pub(super) const SESSIONS: &[u8] = b"s";
+/// What uploads' keys begin with, in [`Family::Uploads`].
+pub(super) const UPLOADS: &[u8] = b"i";
+/// What the keys of uploads to be put together begin with, in [`Family::Uploads`].
+pub(super) const JOINING: &[u8] = b"j";
 
 /// A key after those of all blobs, which have 16 bytes.
 pub(super) const AFTER_BLOBS: &[u8] = &[u8::MAX; 17];
@@ -188,6 +205,61 @@ pub(super) fn blob_of(key: &[u8]) -> Option<BlobId> {
     key.try_into().ok().map(BlobId)
 }
 
+/// How many uploads of an account are unfinished, in [`Family::Meta`].
+pub(super) fn unfinished(account: AccountId) -> Vec<u8> {
+    join([b"m", &account.0.to_be_bytes()])
+}
+
+/// The last number given to an upload of a user, in [`Family::Meta`].
+pub(super) fn last_upload(user: UserId) -> Vec<u8> {
+    join([b"n", &user.0.to_be_bytes()])
+}
+
+/// An upload, in [`Family::Uploads`].
+pub(super) fn upload(id: UploadId) -> Vec<u8> {
+    join([UPLOADS, &id.0])
+}
+
+/// What keys of a user's uploads begin with, in [`Family::Uploads`].
+pub(super) fn uploads_of(user: UserId) -> Vec<u8> {
+    join([b"u", &user.0.to_be_bytes()])
+}
+
+/// An upload among a user's, in [`Family::Uploads`].
+pub(super) fn upload_of(user: UserId, number: u64) -> Vec<u8> {
+    join([&uploads_of(user), &number.to_be_bytes()])
+}
+
+/// An upload to be put together, in [`Family::Uploads`].
+pub(super) fn joining(id: UploadId) -> Vec<u8> {
+    join([JOINING, &id.0])
+}
+
+/// The upload's id at the end of a key of [`JOINING`].
+pub(super) fn upload_id(key: &[u8]) -> Option<UploadId> {
+    key.last_chunk().map(|id| UploadId(*id))
+}
+
+/// What keys of an upload's pieces begin with, in [`Family::Pieces`].
+pub(super) fn pieces(upload: UploadId) -> Vec<u8> {
+    join([&upload.0, b"a"])
+}
+
+/// A piece by its arrival, in [`Family::Pieces`].
+pub(super) fn piece(upload: UploadId, arrival: u64) -> Vec<u8> {
+    join([&pieces(upload), &arrival.to_be_bytes()])
+}
+
+/// What keys of the numbers of an upload's pieces begin with, in [`Family::Pieces`]; they follow those of the pieces.
+pub(super) fn piece_numbers(upload: UploadId) -> Vec<u8> {
+    join([&upload.0, b"n"])
+}
+
+/// The arrival that counts under a number, in [`Family::Pieces`].
+pub(super) fn piece_number(upload: UploadId, number: u32) -> Vec<u8> {
+    join([&piece_numbers(upload), &number.to_be_bytes()])
+}
+
 /// The first key after all that begin with `prefix`, which does not consist of `0xff` alone.
 pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
@@ -224,6 +296,27 @@ mod tests {
             assert!(key(a) < key(b));
         }
         assert_eq!(number_of(&key(77)), Some(77));
+    }
+
+    #[test]
+    fn pieces_stand_in_order_of_arrival_then_their_numbers() {
+        for id in [UploadId([0; 16]), UploadId([0xff; 16])] {
+            let keys = [
+                pieces(id),
+                piece(id, 0),
+                piece(id, 255),
+                piece(id, 256),
+                piece(id, u64::MAX),
+                end_of(&pieces(id)),
+                piece_number(id, 1),
+                piece_number(id, u32::MAX),
+                end_of(&piece_numbers(id)),
+            ];
+            assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+        }
+        assert!(end_of(&piece_numbers(UploadId([0; 16]))) < pieces(UploadId([1; 16])));
+        let id = UploadId([7; 16]);
+        assert_eq!(upload_id(&joining(id)), Some(id));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The embedded engine: RocksDB in a directory of its own.
 //!
 //! What lives here: opening and closing, and the way of a job to a snapshot or to the writer's thread. What does not:
-//! the layout of keys (`keys`) and values (`record`, `codec`), lookups (`view`, `source`), changes (`tx`, `overlay`),
-//! the group commit (`writer`), RocksDB's settings (`options`).
+//! the layout of keys (`keys`) and values (`record`, `upload_record`, `codec`), lookups (`view`, `source`), changes (`tx`,
+//! `overlay`), both for multipart uploads (`uploads`), the group commit (`writer`), RocksDB's settings (`options`).
 //!
 //! Invariant: only the writer's thread changes the database, and once a write has failed nothing does.
 
@@ -16,6 +16,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod tx;
+mod upload_record;
+mod uploads;
 mod view;
 mod writer;
 

@@ -90,7 +90,13 @@ impl Options {
         let mut cf = rocksdb::Options::default();
         match family {
             // Looked up by whole key, often in vain: a new name is looked for in every upload.
-            Family::Names | Family::Dirs | Family::Inline | Family::Sessions | Family::Blobs => {
+            Family::Names
+            | Family::Dirs
+            | Family::Inline
+            | Family::Sessions
+            | Family::Blobs
+            | Family::Uploads
+            | Family::Pieces => {
                 table.set_bloom_filter(10.0, false);
                 cf.set_memtable_prefix_bloom_ratio(0.02);
                 cf.set_memtable_whole_key_filtering(true);

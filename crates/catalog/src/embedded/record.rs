@@ -1,7 +1,7 @@
 //! What is stored of each noun: the fields of every record, in their order.
 //!
 //! What lives here: an implementation of [`Record`] for each kind of value. What does not: how fields become bytes
-//! (`codec`) and under which key a record stands (`keys`).
+//! (`codec`), under which key a record stands (`keys`), and multipart uploads (`upload_record`).
 //!
 //! Invariant: whatever can be put can be read back equal. All layouts are at version 1.
 
@@ -85,12 +85,12 @@ fn read_attrs(from: &mut In<'_>) -> Result<FileAttrs> {
     })
 }
 
-fn write_owner(owner: Owner, out: &mut Out) {
+pub(super) fn write_owner(owner: Owner, out: &mut Out) {
     out.varint(owner.uid.into());
     out.varint(owner.gid.into());
 }
 
-fn read_owner(from: &mut In<'_>) -> Result<Owner> {
+pub(super) fn read_owner(from: &mut In<'_>) -> Result<Owner> {
     Ok(Owner { uid: from.varint32()?, gid: from.varint32()? })
 }
 
@@ -268,7 +268,7 @@ impl Record<'_> for User {
 }
 
 /// A path may be a join, and then longer than what [`TreePath::parse`] takes in one piece.
-fn read_path(from: &mut In<'_>) -> Result<TreePath> {
+pub(super) fn read_path(from: &mut In<'_>) -> Result<TreePath> {
     let text = from.text()?;
     if let Ok(path) = TreePath::parse(text) {
         return Ok(path);

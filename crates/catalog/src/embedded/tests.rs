@@ -8,6 +8,8 @@ use tempfile::TempDir;
 use super::room::Room;
 use super::{Embedded, Number, Options, encode, keys, open_database};
 use crate::Catalog;
+use crate::suite::pieces::piece;
+use crate::suite::uploads::upload;
 use crate::suite::{ROOT, at, check_dir, file, hold_the_law, with_root};
 
 struct Storage(TempDir);
@@ -49,6 +51,33 @@ fn an_unknown_index_is_refused() {
     drop(core);
     let error = Embedded::open(storage.0.path(), Options::default()).err();
     assert!(matches!(&error, Some(Error::Storage(why)) if why.contains("later")), "{error:?}");
+}
+
+/// A catalog from before there were uploads opens, keeps what it holds, and takes uploads from then on.
+#[tokio::test]
+async fn missing_indices_are_added() {
+    let storage = Storage::new();
+    let catalog = with_root(&|| storage.open()).await;
+    catalog.write(|tx| tx.put_file(at(ROOT, "f"), &file(1))).await.unwrap();
+    drop(catalog);
+    let embedded = storage.embedded();
+    let core = Arc::clone(&embedded.core);
+    drop(embedded);
+    let mut core = Arc::into_inner(core).unwrap();
+    for family in ["uploads", "pieces"] {
+        core.db.drop_cf(family).unwrap();
+    }
+    drop(core);
+    for round in 0..2 {
+        let catalog = storage.open();
+        assert_eq!(catalog.read(|r| Ok(check_dir(r, ROOT)?.len())).await, Ok(1));
+        assert_eq!(catalog.read(|r| Ok(r.uploads(None, 9)?.len())).await, Ok(round));
+        let add = catalog.write(|tx| {
+            tx.put_upload(&upload(1, 1, 1))?;
+            tx.add_piece(upload(1, 1, 1).id, &piece(1, 1))
+        });
+        assert_eq!(add.await.unwrap().arrival, round as u64 + 1);
+    }
 }
 
 #[test]

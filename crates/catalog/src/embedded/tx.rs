@@ -1,15 +1,16 @@
 //! Changes: [`Tx`] over a group's overlay.
 //!
 //! What lives here: which keys each change writes, so that the indices, numbers and counters agree. What does not: save
-//! points (the writer sets them) and rules of the service (operations keep them).
+//! points (the writer sets them), rules of the service (operations keep them), and the keys of multipart uploads
+//! (`uploads`).
 //!
 //! Invariants: those of [`Tx`]. A call that returns an error may have changed something already: the operation must
 //! fail, and the writer takes all of it back.
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, DirId, Directory, Error, File, InlineId, KeyPair, Kind, Result,
-    Session, Time, TokenHash, Usage, User,
+    Account, AccountId, BlobId, DirId, Directory, Error, File, InlineId, KeyPair, Kind, Multipart,
+    Piece, Result, Session, Time, TokenHash, UploadId, Usage, User,
 };
 
 use super::codec::{Record, encode};
@@ -20,11 +21,13 @@ use super::view::View;
 use crate::{Place, Read, Tx};
 
 impl View<Group<'_>> {
-    fn put<'a>(&mut self, family: Family, key: Vec<u8>, record: &impl Record<'a>) {
+    /// Sets a key's record.
+    pub(super) fn put<'a>(&mut self, family: Family, key: Vec<u8>, record: &impl Record<'a>) {
         self.0.overlay.put(family, key, encode(record));
     }
 
-    fn remove(&mut self, family: Family, key: Vec<u8>) {
+    /// Removes a key.
+    pub(super) fn remove(&mut self, family: Family, key: Vec<u8>) {
         self.0.overlay.remove(family, key);
     }
 
@@ -96,7 +99,8 @@ impl View<Group<'_>> {
     }
 }
 
-fn misuse(what: String) -> Error {
+/// The error for an operation that did not look before it called.
+pub(super) fn misuse(what: String) -> Error {
     Error::Storage(what)
 }
 
@@ -266,6 +270,22 @@ impl Tx for View<Group<'_>> {
             _ => self.put(Family::Blobs, keys::blob(blob), &Number(refs.into())),
         }
         Ok(())
+    }
+
+    fn put_upload(&mut self, upload: &Multipart) -> Result<Multipart> {
+        self.store_upload(upload)
+    }
+
+    fn remove_upload(&mut self, id: UploadId) -> Result<()> {
+        self.drop_upload(id)
+    }
+
+    fn add_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<Piece> {
+        self.append_piece(upload, piece)
+    }
+
+    fn put_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<()> {
+        self.replace_piece(upload, piece)
     }
 
     fn doom(&mut self, blob: BlobId, now: Time) -> Result<()> {

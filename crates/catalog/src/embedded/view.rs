@@ -1,14 +1,15 @@
 //! Lookups and scans: [`Read`] over a [`Source`] of bytes.
 //!
 //! What lives here: which keys each lookup reads, and what it makes of them. What does not: where bytes come from
-//! (`source`) and changes (`tx`).
+//! (`source`), changes (`tx`), and the lookups of multipart uploads (`uploads`).
 //!
 //! Invariant: a row of one index that leads to a record that is not there is reported as damage, never skipped.
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, DirId, Directory, Error, FileAttrs, InlineId, KeyPair, Kind, Node,
-    Resolved, Result, Session, Time, TokenHash, TreePath, Usage, User, UserId,
+    Account, AccountId, BlobId, DirId, Directory, Error, FileAttrs, InlineId, KeyPair, Kind,
+    Multipart, Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath, UploadId, Usage,
+    User, UserId,
 };
 
 use super::codec::{Record, decode};
@@ -46,12 +47,13 @@ impl<S: Source> View<S> {
             .ok_or_else(|| Error::Damaged(format!("directory {} has a name and no record", id.0)))
     }
 
-    fn number(&self, family: Family, key: &[u8]) -> Result<Option<Number>> {
+    /// A record that is one integer.
+    pub(super) fn number(&self, family: Family, key: &[u8]) -> Result<Option<Number>> {
         self.record(family, key)
     }
 
     /// Hands up to `limit` keys from `from` on and below `below`, with their values, to `visit`.
-    fn page(
+    pub(super) fn page(
         &self,
         family: Family,
         (from, below): (&[u8], &[u8]),
@@ -96,7 +98,7 @@ impl<S: Source> View<S> {
     }
 }
 
-fn bad_key() -> Error {
+pub(super) fn bad_key() -> Error {
     Error::Damaged("a key of an index is cut short".to_owned())
 }
 
@@ -266,6 +268,34 @@ impl<S: Source> Read for View<S> {
 
     fn blob_refs(&mut self, blob: BlobId) -> Result<u32> {
         self.number(Family::Blobs, &keys::blob(blob))?.map_or(Ok(0), |refs| refs.to_u32())
+    }
+
+    fn upload(&mut self, id: UploadId) -> Result<Option<Multipart>> {
+        self.find_upload(id)
+    }
+
+    fn uploads_of(&mut self, user: UserId, after: u64, limit: usize) -> Result<Vec<Multipart>> {
+        self.list_uploads_of(user, after, limit)
+    }
+
+    fn uploads(&mut self, after: Option<UploadId>, limit: usize) -> Result<Vec<Multipart>> {
+        self.list_uploads(after, limit)
+    }
+
+    fn uploads_joining(&mut self) -> Result<Vec<UploadId>> {
+        self.list_joining()
+    }
+
+    fn unfinished_uploads(&mut self, account: AccountId) -> Result<u64> {
+        self.count_unfinished(account)
+    }
+
+    fn pieces(&mut self, upload: UploadId, after: u64, limit: usize) -> Result<Vec<Piece>> {
+        self.list_pieces(upload, after, limit)
+    }
+
+    fn piece(&mut self, upload: UploadId, number: u32) -> Result<Option<Piece>> {
+        self.find_piece(upload, number)
     }
 
     fn doomed(&mut self, after: Option<BlobId>, limit: usize) -> Result<Vec<(BlobId, Time)>> {

@@ -9,8 +9,11 @@
 pub(crate) mod groups;
 pub(crate) mod model;
 pub(crate) mod paging;
+pub(crate) mod pieces;
 pub(crate) mod records;
 pub(crate) mod tree;
+pub(crate) mod upload_model;
+pub(crate) mod uploads;
 
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -43,6 +46,11 @@ macro_rules! hold_the_law {
             groups::each_sees_those_before, groups::failures_among_neighbours,
             groups::a_view_merges_what_waits, groups::many_writers_in_one_directory,
             groups::a_snapshot_stands_still, groups::all_is_there_again, groups::dropping_finishes_writes,
+            uploads::in_order_of_creation, uploads::listings_while_others_come_and_go,
+            uploads::every_change_of_state, uploads::what_belongs_to_the_catalog,
+            uploads::neighbours_do_not_meet, uploads::strays_change_nothing,
+            uploads::a_failed_operation_leaves_nothing,
+            pieces::pieces_in_order_of_arrival, pieces::many_pieces_at_once,
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,6 +60,15 @@ macro_rules! hold_the_law {
                 Box::new(move || storage.open()) as Box<dyn Fn() -> crate::Catalog>
             };
             crate::suite::model::random_changes(&fresh);
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn random_uploads() {
+            let fresh = || {
+                let storage = $storage;
+                Box::new(move || storage.open()) as Box<dyn Fn() -> crate::Catalog>
+            };
+            crate::suite::upload_model::random_uploads(&fresh);
         }
     };
     ($storage:expr; $($part:ident :: $law:ident),* $(,)?) => {

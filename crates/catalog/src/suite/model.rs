@@ -273,21 +273,33 @@ fn compare(read: &mut dyn Read, expected: &Expected) -> Result<()> {
 
 /// Random transactions, several in a group, some failing, leave exactly what the model holds, then and after opening
 /// the storage again. Each case begins with an empty storage, which `fresh` makes.
-pub(crate) fn random_changes(fresh: &dyn Fn() -> Box<dyn Fn() -> Catalog>) {
-    // An eighth of what proptest runs by default: each case opens a storage twice. `PROPTEST_CASES` asks for more.
-    let cases = Config::default().cases / 8;
+pub(crate) fn random_changes(fresh: Fresh<'_>) {
     let changes = prop::collection::vec(change(), 1..6);
     let transactions = prop::collection::vec((changes, prop::bool::weighted(0.2)), 1..40);
-    let run = |transactions: Vec<Transaction>| {
+    by_chance(fresh, &transactions, run_case);
+}
+
+/// Makes empty storages: what opens one, again each time.
+pub(crate) type Fresh<'a> = &'a dyn Fn() -> Box<dyn Fn() -> Catalog>;
+
+/// Runs a case on values of a strategy, each with an empty storage, and shrinks the first that fails.
+pub(crate) fn by_chance<S: Strategy>(
+    fresh: Fresh<'_>,
+    values: &S,
+    case: impl AsyncFn(Open<'_>, S::Value),
+) {
+    // An eighth of what proptest runs by default: each case opens a storage again. `PROPTEST_CASES` asks for more.
+    let cases = Config::default().cases / 8;
+    let run = |value: S::Value| {
         let open = fresh();
         tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(run_case(&*open, transactions));
+            tokio::runtime::Handle::current().block_on(case(&*open, value));
         });
         Ok(())
     };
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new(config);
-    if let Err(e) = runner.run(&transactions, run) {
+    if let Err(e) = runner.run(values, run) {
         panic!("{e}");
     }
 }
