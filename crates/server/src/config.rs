@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use model::{Secret, TreePath};
-use ops::throttle::SlowDown;
+use ops::{multipart, throttle::SlowDown};
 use serde::Deserialize;
 
 use crate::admin::Command;
@@ -153,6 +153,7 @@ pub(crate) struct Config {
     pub(crate) password: Option<Secret>,
     pub(crate) settings: front::Settings,
     pub(crate) slow_down: SlowDown,
+    pub(crate) multipart: multipart::Limits,
     pub(crate) drain: Duration,
 }
 
@@ -169,6 +170,7 @@ struct Written {
     listen: Vec<WrittenListen>,
     limits: WrittenLimits,
     login: WrittenLogin,
+    multipart: WrittenMultipart,
 }
 
 #[derive(Debug, Deserialize)]
@@ -198,6 +200,17 @@ struct WrittenLogin {
     longest_delay_ms: Option<u64>,
     forget_after_seconds: Option<u64>,
     waiting_max: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenMultipart {
+    pieces_max: Option<u32>,
+    piece_bytes_max: Option<u64>,
+    upload_bytes_max: Option<u64>,
+    unfinished_max: Option<u64>,
+    expire_seconds: Option<u64>,
+    keep_seconds: Option<u64>,
 }
 
 impl Cli {
@@ -244,6 +257,7 @@ fn config(args: ServeArgs) -> anyhow::Result<Config> {
         password: password.map(Secret::new),
         settings: settings(&written.limits),
         slow_down: slow_down(&written.login),
+        multipart: multipart_limits(&written.multipart),
         drain: Duration::from_secs(written.limits.stop_seconds.unwrap_or(30)),
     })
 }
@@ -317,6 +331,24 @@ fn slow_down(written: &WrittenLogin) -> SlowDown {
     }
 }
 
+/// `expire_seconds = 0`: uploads do not expire.
+fn multipart_limits(written: &WrittenMultipart) -> multipart::Limits {
+    let default = multipart::Limits::default();
+    let expire_secs = match written.expire_seconds {
+        None => default.expire_secs,
+        Some(0) => None,
+        Some(secs) => Some(secs),
+    };
+    multipart::Limits {
+        pieces_max: written.pieces_max.unwrap_or(default.pieces_max),
+        piece_bytes_max: written.piece_bytes_max.unwrap_or(default.piece_bytes_max),
+        upload_bytes_max: written.upload_bytes_max.unwrap_or(default.upload_bytes_max),
+        unfinished_max: written.unfinished_max.unwrap_or(default.unfinished_max),
+        expire_secs,
+        keep_secs: written.keep_seconds.unwrap_or(default.keep_secs),
+    }
+}
+
 /// The first line of standard input, without its end.
 fn read_password() -> anyhow::Result<String> {
     let mut text = String::new();
@@ -361,6 +393,18 @@ mod tests {
                 .unwrap();
         assert_eq!(settings(&written.limits).connections_max, 5);
         assert_eq!(listen(vec![], &written.listen).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn limits_of_multipart_uploads() {
+        let limits =
+            |text: &str| multipart_limits(&toml::from_str::<Written>(text).unwrap().multipart);
+        let default = multipart::Limits::default();
+        assert_eq!(limits(""), default);
+        let changed = limits("[multipart]\npieces_max = 3\nexpire_seconds = 0\nkeep_seconds = 0");
+        assert_eq!((changed.pieces_max, changed.expire_secs, changed.keep_secs), (3, None, 0));
+        assert_eq!(limits("[multipart]\nexpire_seconds = 5").expire_secs, Some(5));
+        assert_eq!(changed.piece_bytes_max, default.piece_bytes_max);
     }
 
     #[test]

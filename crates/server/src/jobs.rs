@@ -1,4 +1,5 @@
-//! What runs in the background: clean-up, at a gentle pace. What is cleaned up is said in `ops::sweep`.
+//! What runs in the background: clean-up, at a gentle pace, and putting multipart uploads together. What is cleaned up
+//! is said in `ops::sweep` and `ops::multipart`.
 
 use std::{fs, io::ErrorKind, path::Path, time::Duration};
 
@@ -14,13 +15,24 @@ const DOOMED_PAUSE: Duration = Duration::from_secs(2);
 const DOOMED_BREATH: Duration = Duration::from_millis(50);
 /// Between passes over the sessions.
 const SESSIONS_PAUSE: Duration = Duration::from_secs(600);
+/// Between passes over the multipart uploads.
+const MULTIPARTS_PAUSE: Duration = Duration::from_secs(60);
 /// Holds the time up to which no orphan is left, in milliseconds since the epoch.
 const ORPHANS_MARK: &str = "orphans-swept";
 
 /// Runs all jobs until the server is to stop. `started`: from before the first upload of this process.
 pub(crate) async fn run(store: Store, data: &Path, started: Time, stop: Stop) {
     let work = async {
-        tokio::join!(doomed(&store), sessions(&store), orphans(&store, data, started));
+        tokio::join!(
+            doomed(&store),
+            sessions(&store),
+            orphans(&store, data, started),
+            multiparts(&store),
+            resume_multiparts(&store),
+            // Two: a large upload does not keep all others waiting.
+            store.join_multiparts(),
+            store.join_multiparts(),
+        );
     };
     tokio::select! {
         () = stop.stopped() => {}
@@ -56,6 +68,43 @@ async fn sessions(store: &Store) {
             Err(e) => {
                 tracing::error!(error = %e, "removing ended sessions");
                 sleep(SESSIONS_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn multiparts(store: &Store) {
+    let mut after = None;
+    loop {
+        match store.sweep_multiparts(after).await {
+            Ok(Some(next)) => {
+                after = Some(next);
+                sleep(DOOMED_BREATH).await;
+            }
+            Ok(None) => {
+                after = None;
+                sleep(MULTIPARTS_PAUSE).await;
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "cleaning up multipart uploads");
+                sleep(MULTIPARTS_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Once a start: uploads that were completed before it and are not put together yet.
+async fn resume_multiparts(store: &Store) {
+    loop {
+        match store.resume_multiparts().await {
+            Ok(0) => return,
+            Ok(resumed) => {
+                tracing::info!(resumed, "going on with multipart uploads");
+                return;
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "looking for multipart uploads to go on with");
+                sleep(DOOMED_PAUSE * 10).await;
             }
         }
     }

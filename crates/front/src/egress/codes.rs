@@ -26,6 +26,17 @@ pub(super) fn status(error: &Error) -> (StatusCode, &'static str) {
         | Error::InvalidContentType
         | Error::ChecksumMismatch
         | Error::BodyCut
+        | Error::NoSuchUpload
+        | Error::UploadAborted
+        | Error::UploadClosed
+        | Error::NoPieces
+        | Error::PieceGap
+        | Error::NotFailed
+        | Error::InvalidPieceNumber
+        | Error::TooManyPieces
+        | Error::PieceTooLarge
+        | Error::UploadTooLarge
+        | Error::TooManyUploads
         | Error::InvalidName(_) => (StatusCode::BAD_REQUEST, "bad request\n"),
         Error::Unavailable(_) | Error::Full => {
             (StatusCode::SERVICE_UNAVAILABLE, "service temporarily unavailable\n")

@@ -1,9 +1,9 @@
-//! JSON-RPC: `/jsonrpc` and `/jsonrpc2` (protocol.md, sections 3 to 5).
+//! JSON-RPC: `/jsonrpc` and `/jsonrpc2` (protocol.md, sections 3 to 6).
 //!
 //! What lives here: the way of a request through the room, from the body to the answer. The table of methods is in
 //! `table`, the way in is `envelope` and `params` (with `coerce`), the way out `answer`, `codes` and `json`; `session`,
-//! `namespace`, `listing`, `fetch` and `vault` hold the methods. What does not: semantics and permission (crate `ops`).
-//! Nothing here logs a parameter: tokens and passwords are among them.
+//! `namespace`, `listing`, `multipart`, `fetch` and `vault` hold the methods. What does not: semantics and permission
+//! (crate `ops`). Nothing here logs a parameter: tokens and passwords are among them.
 
 mod answer;
 mod codes;
@@ -12,6 +12,7 @@ mod envelope;
 mod fetch;
 mod json;
 mod listing;
+mod multipart;
 mod namespace;
 mod params;
 mod rows;

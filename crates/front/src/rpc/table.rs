@@ -1,4 +1,4 @@
-//! The API as one table: a row a method, in the order of protocol.md, sections 4 and 5.
+//! The API as one table: a row a method, in the order of protocol.md, sections 4 to 6.
 //!
 //! What lives here: names, parameters (in order, with kinds, defaults, and the code for a value that cannot be read),
 //! who may call, the form of results, the codes of facts, and the function. What does not: anything that runs. A method
@@ -17,7 +17,7 @@ use super::{
     codes::{BAD_TOKEN, Codes},
     fetch,
     json::Json,
-    listing, namespace,
+    listing, multipart, namespace,
     params::{
         Args,
         Kind::{Any, Bool, Cookie, FetchFlags, Int, PairCookie, Path, Text, Token},
@@ -95,6 +95,7 @@ const fn row(
 
 const TOKEN: Param = req("token", Token, BAD_TOKEN);
 const PAGE_SIZE: Param = opt("pageSize", Int(1, PAGE_SIZE_MAX), "100", -12);
+const MPART_PAGE_SIZE: Param = opt("pagesize", Int(1, PAGE_SIZE_MAX), "100", -14);
 const STAT: Param = opt("stat", Bool, "false", INVALID_PARAMS);
 
 #[rustfmt::skip]
@@ -163,6 +164,27 @@ static TABLE: &[Row] = &[
     row("mediaVaultURL", QueryFailing(vault::media_vault_url_failed), &[
             TOKEN, req("path", Path, -8), opt("expiry", Int(0, SIGNED_URL_SECONDS_MAX), "3600", -34)],
         Codes::VAULT_URL, session!(vault::media_vault_url)),
+
+    // --- multipart: section 6
+    row("createMultipart", Query, &[
+            TOKEN, req("path", Path, -16), opt("content_type", Text, r#""""#, -21),
+            opt("mtime", Int(0, MTIME_MAX), "0", -20)],
+        Codes::MPART_NEW, session!(multipart::create)),
+    row("getMultipartStatus", Query, &[TOKEN, req("mpid", Text, -2)],
+        Codes::MPART, session!(multipart::status)),
+    row("getMultipartStatusMap", Query, &[TOKEN, opt("name", Text, r#""upload""#, multipart::NO_MAP)],
+        Codes::NONE, session!(multipart::status_map)),
+    row("listMultipart", Query, &[TOKEN, opt("cookie", Cookie, "0", -3), MPART_PAGE_SIZE],
+        Codes::MPART, session!(multipart::list)),
+    row("listMultipartPiece", Query, &[
+            TOKEN, req("mpid", Text, -2), opt("cookie", Cookie, "0", -3), MPART_PAGE_SIZE],
+        Codes::MPART, session!(multipart::list_pieces)),
+    row("completeMultipart", Query, &[TOKEN, req("mpid", Text, -2)],
+        Codes::MPART_DONE, session!(multipart::complete)),
+    row("abortMultipart", Operation, &[TOKEN, req("mpid", Text, -2)],
+        Codes::MPART_ABORT, session!(multipart::abort)),
+    row("restartMultipart", Operation, &[TOKEN, req("mpid", Text, -2)],
+        Codes::MPART, session!(multipart::restart)),
 ];
 
 #[cfg(test)]

@@ -67,6 +67,10 @@ fn body(call: Call, code: i32, message: &'static str) -> Body {
     match call {
         // Messages are ours, and hold nothing that JSON escapes.
         Call::Directory => Body::whole(format!("{{\"message\": \"{message}\", \"code\": {code}}}")),
-        Call::Login | Call::Raw => Body::empty(),
+        Call::Login
+        | Call::Raw
+        | Call::MultipartCreate
+        | Call::MultipartPiece
+        | Call::MultipartComplete => Body::empty(),
     }
 }

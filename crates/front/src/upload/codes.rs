@@ -13,6 +13,12 @@ pub(super) enum Call {
     Directory,
     /// `/post/raw`
     Raw,
+    /// `/multipart/create`
+    MultipartCreate,
+    /// `/multipart/piece`
+    MultipartPiece,
+    /// `/multipart/complete`
+    MultipartComplete,
 }
 
 /// Why a call is not done. What no operation knows of has a variant of its own.
@@ -77,6 +83,11 @@ const INVALID_TYPE: Refusal = bad(-33, "invalid content type");
 const INVALID_EXPIRY: Refusal = bad(-34, "invalid expiry");
 const INVALID_SUBDIR: Refusal = bad(-47, "invalid subdir");
 const BODY_CUT: Refusal = bad(-24, "request body ended early");
+const NO_SUCH_UPLOAD: Refusal = bad(-2, "no such multipart upload");
+const UPLOAD_DENIED: Refusal = bad(-2, "permission denied");
+const UPLOAD_CLOSED: Refusal = bad(-8, "multipart upload is completed, deleted or expired");
+const UPLOAD_ABORTED: Refusal = bad(-17, "multipart upload was aborted");
+const PIECE_TOO_LARGE: Refusal = bad(-11, "piece is too large");
 const BAD_REQUEST: Refusal = bad(-8, "bad request");
 const FULL: Refusal = refusal(StatusCode::SERVICE_UNAVAILABLE, -22, "no space left");
 const UNAVAILABLE: Refusal =
@@ -93,6 +104,9 @@ pub(super) fn of(call: Call, fault: &Fault) -> Refusal {
             Call::Login => login(error),
             Call::Directory => directory(error),
             Call::Raw => raw(error),
+            Call::MultipartCreate => multipart_create(error),
+            Call::MultipartPiece => multipart_piece(error),
+            Call::MultipartComplete => multipart_complete(error),
         },
         Fault::NoToken => refusal(StatusCode::UNAUTHORIZED, -10001, "no token"),
         Fault::TokenTwice => bad(-10001, "more than one token"),
@@ -101,9 +115,11 @@ pub(super) fn of(call: Call, fault: &Fault) -> Refusal {
         Fault::Recursive => bad(-39, "invalid X-Agile-Recursive value"),
         Fault::Expose => bad(-21, "invalid X-Agile-Expose-Egress value"),
         Fault::Detect => bad(-48, "invalid X-Agile-Content-Detect value"),
+        Fault::Checksum if call == Call::MultipartPiece => bad(-6, "invalid checksum"),
         Fault::Checksum => bad(-26, "invalid checksum"),
         Fault::NoBody => bad(-24, "no request body"),
         Fault::FormBody => bad(-24, "request body is a form"),
+        Fault::TooLong if call == Call::MultipartPiece => PIECE_TOO_LARGE,
         Fault::TooLong => bad(-24, "request body is too long"),
     }
 }
@@ -127,6 +143,17 @@ fn login(error: &Error) -> Refusal {
         | Error::InvalidContentType
         | Error::ChecksumMismatch
         | Error::BodyCut
+        | Error::NoSuchUpload
+        | Error::UploadAborted
+        | Error::UploadClosed
+        | Error::NoPieces
+        | Error::PieceGap
+        | Error::NotFailed
+        | Error::InvalidPieceNumber
+        | Error::TooManyPieces
+        | Error::PieceTooLarge
+        | Error::UploadTooLarge
+        | Error::TooManyUploads
         | Error::InvalidName(_)
         | Error::NoSuchAccount
         | Error::NoSuchUser => BAD_REQUEST,
@@ -154,6 +181,17 @@ fn directory(error: &Error) -> Refusal {
         | Error::InvalidContentType
         | Error::ChecksumMismatch
         | Error::BodyCut
+        | Error::NoSuchUpload
+        | Error::UploadAborted
+        | Error::UploadClosed
+        | Error::NoPieces
+        | Error::PieceGap
+        | Error::NotFailed
+        | Error::InvalidPieceNumber
+        | Error::TooManyPieces
+        | Error::PieceTooLarge
+        | Error::UploadTooLarge
+        | Error::TooManyUploads
         | Error::InvalidName(_)
         | Error::NoSuchAccount
         | Error::NoSuchUser => BAD_REQUEST,
@@ -180,6 +218,140 @@ fn raw(error: &Error) -> Refusal {
         | Error::AlreadyUpdated
         | Error::InvalidExpiry
         | Error::InvalidSubdir
+        | Error::NoSuchUpload
+        | Error::UploadAborted
+        | Error::UploadClosed
+        | Error::NoPieces
+        | Error::PieceGap
+        | Error::NotFailed
+        | Error::InvalidPieceNumber
+        | Error::TooManyPieces
+        | Error::PieceTooLarge
+        | Error::UploadTooLarge
+        | Error::TooManyUploads
+        | Error::InvalidName(_)
+        | Error::NoSuchAccount
+        | Error::NoSuchUser => BAD_REQUEST,
+        Error::Full => FULL,
+        Error::Unavailable(_) => UNAVAILABLE,
+        Error::Storage(_) | Error::Damaged(_) => FAULT,
+    }
+}
+
+fn multipart_create(error: &Error) -> Refusal {
+    match error {
+        Error::TooManyUploads => bad(-1, "too many unfinished multipart uploads"),
+        Error::InvalidPath => bad(-16, "invalid path"),
+        Error::IsDirectory | Error::Exists => bad(-16, "path is a directory"),
+        Error::InvalidMtime => bad(-20, "invalid mtime"),
+        Error::InvalidContentType => bad(-21, "invalid content type"),
+        Error::ParentMissing | Error::NotDirectory | Error::NotFound => {
+            bad(-23, "parent directory does not exist")
+        }
+        Error::Denied => bad(-23, "permission denied"),
+        Error::BadToken => INVALID_TOKEN,
+        Error::NoSuchUpload
+        | Error::UploadAborted
+        | Error::UploadClosed
+        | Error::NoPieces
+        | Error::PieceGap
+        | Error::NotFailed
+        | Error::InvalidPieceNumber
+        | Error::TooManyPieces
+        | Error::PieceTooLarge
+        | Error::UploadTooLarge
+        | Error::SamePath
+        | Error::NotEmpty
+        | Error::BadCredentials
+        | Error::AlreadyUpdated
+        | Error::InvalidExpiry
+        | Error::InvalidSubdir
+        | Error::ChecksumMismatch
+        | Error::BodyCut
+        | Error::InvalidName(_)
+        | Error::NoSuchAccount
+        | Error::NoSuchUser => BAD_REQUEST,
+        Error::Full => FULL,
+        Error::Unavailable(_) => UNAVAILABLE,
+        Error::Storage(_) | Error::Damaged(_) => {
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, -27, "internal error")
+        }
+    }
+}
+
+fn multipart_piece(error: &Error) -> Refusal {
+    match error {
+        Error::NoSuchUpload => NO_SUCH_UPLOAD,
+        Error::Denied => UPLOAD_DENIED,
+        Error::InvalidPieceNumber => bad(-3, "invalid piece number"),
+        Error::ChecksumMismatch => bad(-6, "checksum does not match"),
+        Error::UploadClosed => UPLOAD_CLOSED,
+        Error::TooManyPieces => bad(-10, "too many pieces"),
+        Error::PieceTooLarge => PIECE_TOO_LARGE,
+        Error::UploadAborted => UPLOAD_ABORTED,
+        Error::UploadTooLarge => bad(-25, "multipart upload is too large"),
+        Error::BodyCut => {
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, -49, "request body ended early")
+        }
+        Error::BadToken => INVALID_TOKEN,
+        Error::NoPieces
+        | Error::PieceGap
+        | Error::NotFailed
+        | Error::TooManyUploads
+        | Error::InvalidPath
+        | Error::NotFound
+        | Error::IsDirectory
+        | Error::NotDirectory
+        | Error::ParentMissing
+        | Error::Exists
+        | Error::SamePath
+        | Error::NotEmpty
+        | Error::BadCredentials
+        | Error::AlreadyUpdated
+        | Error::InvalidExpiry
+        | Error::InvalidSubdir
+        | Error::InvalidMtime
+        | Error::InvalidContentType
+        | Error::InvalidName(_)
+        | Error::NoSuchAccount
+        | Error::NoSuchUser => BAD_REQUEST,
+        Error::Full => FULL,
+        Error::Unavailable(_) => UNAVAILABLE,
+        Error::Storage(_) | Error::Damaged(_) => FAULT,
+    }
+}
+
+fn multipart_complete(error: &Error) -> Refusal {
+    match error {
+        Error::NoSuchUpload => NO_SUCH_UPLOAD,
+        Error::Denied => UPLOAD_DENIED,
+        Error::NoPieces => bad(-4, "multipart upload has no pieces"),
+        Error::PieceGap => bad(-5, "multipart upload has a gap in its pieces"),
+        Error::UploadClosed => UPLOAD_CLOSED,
+        Error::UploadAborted => UPLOAD_ABORTED,
+        Error::BadToken => INVALID_TOKEN,
+        Error::NotFailed
+        | Error::InvalidPieceNumber
+        | Error::TooManyPieces
+        | Error::PieceTooLarge
+        | Error::UploadTooLarge
+        | Error::TooManyUploads
+        | Error::InvalidPath
+        | Error::NotFound
+        | Error::IsDirectory
+        | Error::NotDirectory
+        | Error::ParentMissing
+        | Error::Exists
+        | Error::SamePath
+        | Error::NotEmpty
+        | Error::BadCredentials
+        | Error::AlreadyUpdated
+        | Error::InvalidExpiry
+        | Error::InvalidSubdir
+        | Error::InvalidMtime
+        | Error::InvalidContentType
+        | Error::ChecksumMismatch
+        | Error::BodyCut
         | Error::InvalidName(_)
         | Error::NoSuchAccount
         | Error::NoSuchUser => BAD_REQUEST,

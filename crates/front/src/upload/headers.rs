@@ -5,7 +5,7 @@
 use http::{HeaderMap, header::HeaderName};
 use ops::{
     Detect,
-    model::{ContentType, Digest, Error, limits},
+    model::{ContentType, Digest, Error, UploadId, limits},
 };
 
 use super::{
@@ -28,6 +28,8 @@ pub(super) const CHECKSUM: HeaderName = HeaderName::from_static("x-agile-checksu
 pub(super) const CONTENT_TYPE: HeaderName = HeaderName::from_static("x-agile-content-type");
 pub(super) const CONTENT_DETECT: HeaderName = HeaderName::from_static("x-agile-content-detect");
 pub(super) const EXPOSE_EGRESS: HeaderName = HeaderName::from_static("x-agile-expose-egress");
+pub(super) const MULTIPART: HeaderName = HeaderName::from_static("x-agile-multipart");
+pub(super) const PART: HeaderName = HeaderName::from_static("x-agile-part");
 /// What old clients call [`CONTENT_TYPE`].
 pub(super) const LEGACY_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-content-type");
 
@@ -61,6 +63,8 @@ fn fault_of(name: &HeaderName) -> Fault {
         name if name == CONTENT_TYPE => fact(Error::InvalidContentType),
         name if name == CONTENT_DETECT => Fault::Detect,
         name if name == EXPOSE_EGRESS => Fault::Expose,
+        name if name == MULTIPART => fact(Error::NoSuchUpload),
+        name if name == PART => fact(Error::InvalidPieceNumber),
         _ => Fault::HeaderTwice,
     }
 }
@@ -147,6 +151,18 @@ pub(super) fn expiry(headers: &HeaderMap) -> Result<u64, Fault> {
 /// What the content must hash to.
 pub(super) fn checksum(headers: &HeaderMap) -> Result<Option<Digest>, Fault> {
     bytes(headers, CHECKSUM).map(|value| Digest::from_hex(value).ok_or(Fault::Checksum)).transpose()
+}
+
+/// Which multipart upload is meant.
+pub(super) fn multipart(headers: &HeaderMap) -> Result<UploadId, Fault> {
+    let id = word(headers, MULTIPART).and_then(UploadId::from_hex);
+    id.ok_or(Fault::Fact(Error::NoSuchUpload))
+}
+
+/// Which piece of it.
+pub(super) fn part(headers: &HeaderMap) -> Result<u32, Fault> {
+    let number = word(headers, PART).and_then(number).and_then(|number| number.try_into().ok());
+    number.ok_or(Fault::Fact(Error::InvalidPieceNumber))
 }
 
 /// Checks the value of `X-Agile-Expose-Egress`. In this release every upload becomes visible when it has ended.

@@ -9,6 +9,7 @@ mod coding;
 mod directory;
 mod headers;
 mod login;
+mod multipart;
 mod raw;
 mod spec;
 
@@ -31,11 +32,22 @@ pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply 
             answer::reply(Call::Directory, directory::make(front, request.headers()).await)
         }
         "/post/raw" => answer::reply(Call::Raw, raw::post(front, request).await),
+        "/multipart/create" => {
+            let outcome = multipart::create(front, request.headers()).await;
+            answer::reply(Call::MultipartCreate, outcome)
+        }
+        "/multipart/piece" => {
+            answer::reply(Call::MultipartPiece, multipart::piece(front, request).await)
+        }
+        "/multipart/complete" => {
+            let outcome = multipart::complete(front, request.headers()).await;
+            answer::reply(Call::MultipartComplete, outcome)
+        }
         _ => not_in_this_release(),
     }
 }
 
-/// `/post/file` and `/multipart/*`: the table has them, no room does yet.
+/// `/post/file`: the table has it, no room does yet.
 fn not_in_this_release() -> Reply {
     answer::refused(codes::NOT_BUILT, Body::empty())
 }

@@ -37,7 +37,7 @@ pub(super) async fn post(front: &Front, request: Request) -> Result<Done, Fault>
 }
 
 /// Whether there is a body, and one that can be a file.
-fn check_body(headers: &HeaderMap, body: &RequestBody) -> Result<(), Fault> {
+pub(super) fn check_body(headers: &HeaderMap, body: &RequestBody) -> Result<(), Fault> {
     if !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
         return Err(Fault::NoBody);
     }

@@ -50,7 +50,11 @@ fn fate(upload: &Multipart, limits: Limits, now: Time) -> Fate {
         | UploadState::Expired
         | UploadState::Error
         | UploadState::Deleted => {
-            if older_than(upload.changed, limits.keep_secs) { Fate::Go } else { Fate::Stay }
+            if older_than(upload.changed, limits.keep_secs) {
+                Fate::Go
+            } else {
+                Fate::Stay
+            }
         }
     }
 }

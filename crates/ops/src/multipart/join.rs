@@ -221,10 +221,7 @@ impl Store {
 }
 
 /// The pieces from the first to the last before a gap. `None`: the upload is over or gone.
-fn reach(
-    tx: &mut dyn catalog::Read,
-    id: UploadId,
-) -> Result<Option<(Multipart, Vec<Piece>)>> {
+fn reach(tx: &mut dyn catalog::Read, id: UploadId) -> Result<Option<(Multipart, Vec<Piece>)>> {
     let Some(upload) = tx.upload(id)? else { return Ok(None) };
     if !matches!(
         upload.state,

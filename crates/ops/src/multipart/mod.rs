@@ -10,11 +10,9 @@ mod prefix;
 mod rules;
 
 use bytes::Bytes;
-use model::{
-    Caller, ContentType, Digest, Error, Multipart, Piece, Result, TreePath, UploadId, limits,
-};
+use model::{Caller, Digest, Error, Multipart, Piece, Result, TreePath, UploadId, limits};
 
-use crate::{Store, landing::Landing};
+use crate::{Store, TypeRule, landing::Landing};
 
 pub use join::Joiner;
 pub(crate) use prefix::Prefixes;
@@ -55,8 +53,8 @@ impl Default for Limits {
 pub struct MultipartSpec {
     /// Where the file will be, relative to the caller's root.
     pub path: TreePath,
-    /// The type that was given; `None`: by the name, or later by the content.
-    pub content_type: Option<ContentType>,
+    /// The type it will be served with. What only the content tells is told when the file is put together.
+    pub content_type: TypeRule,
     /// Seconds since the epoch; 0: the time of creation.
     pub mtime: u64,
     /// What happens where the directory is missing.
@@ -158,8 +156,7 @@ impl Store {
     /// [`Error::UploadClosed`].
     pub async fn complete_multipart(&self, caller: &Caller, id: UploadId) -> Result<u32> {
         let (caller, now) = (caller.clone(), self.now());
-        let pieces =
-            self.0.catalog.write(move |tx| rules::complete(tx, &caller, id, now)).await?;
+        let pieces = self.0.catalog.write(move |tx| rules::complete(tx, &caller, id, now)).await?;
         self.0.joiner.wake(id);
         Ok(pieces)
     }

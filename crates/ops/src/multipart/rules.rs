@@ -3,13 +3,13 @@
 
 use catalog::{Read, Tx};
 use model::{
-    Caller, Content, ContentType, Digest, Error, Extent, Multipart, Piece, PieceContent, PieceState,
-    Result, Time, UploadId, UploadState, UserId,
+    Caller, Content, ContentType, Digest, Error, Extent, Multipart, Piece, PieceContent,
+    PieceState, Result, Time, UploadId, UploadState, UserId,
 };
 
 use super::{Limits, MultipartSpec};
 use crate::{
-    content_type, put, reference,
+    Detect, TypeRule, content_type, put, reference,
     tree::{locate, may_write, parent_directory},
 };
 
@@ -120,7 +120,6 @@ pub(super) fn create(
     // The directories are made now, so that completing needs no more rights than sending pieces.
     let (full, at) = (caller.full(&spec.path), locate(tx, caller, &spec.path)?);
     parent_directory(tx, caller, &at, &full, spec.parents, now.secs())?;
-    let by_name = || spec.path.name().and_then(content_type::by_name);
     tx.put_upload(&Multipart {
         id,
         account: caller.account,
@@ -128,7 +127,7 @@ pub(super) fn create(
         owner: caller.owner,
         number: 0,
         path: full,
-        content_type: spec.content_type.clone().or_else(by_name),
+        content_type: known_type(spec),
         mtime: spec.mtime,
         created: now,
         changed: now,
@@ -139,6 +138,17 @@ pub(super) fn create(
         highest: 0,
         bytes: 0,
     })
+}
+
+/// The type as far as it is known before the content is.
+fn known_type(spec: &MultipartSpec) -> Option<ContentType> {
+    let by_name = || spec.path.name().and_then(content_type::by_name);
+    match &spec.content_type {
+        TypeRule::Given(given) => Some(given.clone()),
+        TypeRule::Detect(Detect::Auto) => by_name(),
+        TypeRule::Detect(Detect::Name) => by_name().or_else(|| Some(ContentType::octet_stream())),
+        TypeRule::Detect(Detect::Content) => None,
+    }
 }
 
 /// Whether the caller may add a piece, and the upload and the piece that it would replace.
@@ -184,7 +194,9 @@ pub(super) fn add(
 ) -> Result<()> {
     let (mut upload, old) = may_add(tx, caller, spec, limits)?;
     let content = match content {
-        Content::Blobs(extents) => extents.first().copied().map_or(PieceContent::Empty, PieceContent::Blob),
+        Content::Blobs(extents) => {
+            extents.first().copied().map_or(PieceContent::Empty, PieceContent::Blob)
+        }
         Content::Empty | Content::Inline(_) => PieceContent::Empty,
     };
     let size = spec.len.unwrap_or(0);

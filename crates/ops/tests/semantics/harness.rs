@@ -10,8 +10,8 @@ use bytes::Bytes;
 use catalog::{Catalog, Embedded};
 use model::{Caller, Owner, Result, Secret, Time, TreePath, UserId};
 use ops::{
-    Detect, NewUser, Parents, Parts, PutSpec, Store, TypeRule, clock::Clock, throttle::SlowDown,
-    vault::Vault,
+    Detect, NewUser, Parents, Parts, PutSpec, Store, TypeRule, clock::Clock, multipart::Limits,
+    throttle::SlowDown, vault::Vault,
 };
 
 /// A clock that stands still until it is moved.
@@ -50,6 +50,7 @@ impl Bench {
             clock: clock.clone(),
             vault: Vault::new(&[1; 32]),
             slow_down: SlowDown::default(),
+            multipart: Limits::default(),
         });
         Self { store, blobs, clock, dir }
     }
