@@ -2,7 +2,7 @@
 
 use http::{
     HeaderName, HeaderValue, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 use hyper::ext::ReasonPhrase;
 
@@ -15,7 +15,7 @@ const LEGACY_STATUS: HeaderName = HeaderName::from_static("x-llnw-status");
 /// Seconds after which an overloaded server may be tried again.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// What a call that succeeded answers, beside its code.
+/// What a call that succeeded answers, beside its code. With a `Location` the client is sent there.
 pub(super) type Done = Vec<(HeaderName, String)>;
 
 /// The answer to a call.
@@ -27,6 +27,9 @@ pub(super) fn reply(call: Call, outcome: Result<Done, Fault>) -> Reply {
                 if let Ok(value) = HeaderValue::from_str(&value) {
                     reply.headers_mut().insert(name, value);
                 }
+            }
+            if reply.headers().contains_key(LOCATION) {
+                *reply.status_mut() = StatusCode::FOUND;
             }
             reply
         }
@@ -69,6 +72,7 @@ fn body(call: Call, code: i32, message: &'static str) -> Body {
         Call::Directory => Body::whole(format!("{{\"message\": \"{message}\", \"code\": {code}}}")),
         Call::Login
         | Call::Raw
+        | Call::File
         | Call::MultipartCreate
         | Call::MultipartPiece
         | Call::MultipartComplete => Body::empty(),

@@ -13,6 +13,8 @@ pub(super) enum Call {
     Directory,
     /// `/post/raw`
     Raw,
+    /// `/post/file`
+    File,
     /// `/multipart/create`
     MultipartCreate,
     /// `/multipart/piece`
@@ -48,6 +50,24 @@ pub(super) enum Fault {
     FormBody,
     /// The body is said to be longer than any file.
     TooLong,
+    /// The request's body is no form.
+    NotForm,
+    /// The form is none that can be read, or it did not end.
+    BrokenForm,
+    /// The form has more parts, or longer fields, than are read.
+    FormTooLarge,
+    /// The form has no `uploadFile`.
+    NoFile,
+    /// The form's `uploadFile` has neither name nor bytes.
+    EmptyFile,
+    /// The form has more than one `uploadFile`.
+    FileTwice,
+    /// A field of the form that has a meaning was sent twice.
+    FieldTwice,
+    /// A field of the form is not UTF-8.
+    FieldText,
+    /// Where the client wants to be sent is nowhere we send anybody.
+    ReturnUrl,
 }
 
 impl From<Error> for Fault {
@@ -103,7 +123,7 @@ pub(super) fn of(call: Call, fault: &Fault) -> Refusal {
         Fault::Fact(error) => match call {
             Call::Login => login(error),
             Call::Directory => directory(error),
-            Call::Raw => raw(error),
+            Call::Raw | Call::File => raw(error),
             Call::MultipartCreate => multipart_create(error),
             Call::MultipartPiece => multipart_piece(error),
             Call::MultipartComplete => multipart_complete(error),
@@ -121,6 +141,15 @@ pub(super) fn of(call: Call, fault: &Fault) -> Refusal {
         Fault::FormBody => bad(-24, "request body is a form"),
         Fault::TooLong if call == Call::MultipartPiece => PIECE_TOO_LARGE,
         Fault::TooLong => bad(-24, "request body is too long"),
+        Fault::NotForm => bad(-24, "request body is no form"),
+        Fault::BrokenForm => bad(-24, "form is broken or ended early"),
+        Fault::FormTooLarge => bad(-24, "form has too many parts or too long fields"),
+        Fault::NoFile => bad(-24, "form has no uploadFile"),
+        Fault::EmptyFile => bad(-23, "uploadFile has neither name nor content"),
+        Fault::FileTwice => bad(-25, "form has more than one uploadFile"),
+        Fault::FieldTwice => bad(-8, "a form field was sent twice"),
+        Fault::FieldText => bad(-8, "a form field is not UTF-8"),
+        Fault::ReturnUrl => bad(-8, "invalid return_url"),
     }
 }
 

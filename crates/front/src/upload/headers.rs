@@ -109,9 +109,13 @@ pub(super) fn name(
     Ok(name.filter(|name| !name.is_empty()))
 }
 
-/// `true yes 1` and `false no 0`, in any case.
+/// Whether missing directories are made.
 pub(super) fn recursive(headers: &HeaderMap, default: bool) -> Result<bool, Fault> {
-    let Some(value) = word(headers, RECURSIVE) else { return Ok(default) };
+    word(headers, RECURSIVE).map_or(Ok(default), read_recursive)
+}
+
+/// `true yes 1` and `false no 0`, in any case.
+pub(super) fn read_recursive(value: &str) -> Result<bool, Fault> {
     let is = |words: [&str; 3]| words.iter().any(|word| word.eq_ignore_ascii_case(value));
     if is(["true", "yes", "1"]) {
         Ok(true)
@@ -130,9 +134,13 @@ fn number(value: &str) -> Option<u64> {
     value.parse().ok()
 }
 
-/// Seconds since the epoch; 0 stands for now and comes back as `None`, like a header left out.
+/// When the file was changed last; `None`: now.
 pub(super) fn mtime(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
-    let Some(value) = word(headers, MTIME) else { return Ok(None) };
+    word(headers, MTIME).map_or(Ok(None), read_mtime)
+}
+
+/// Seconds since the epoch; 0 stands for now and comes back as `None`, like a header left out.
+pub(super) fn read_mtime(value: &str) -> Result<Option<u64>, Fault> {
     match number(value) {
         Some(mtime) if mtime <= limits::MTIME_MAX => Ok((mtime != 0).then_some(mtime)),
         _ => Err(Error::InvalidMtime.into()),
@@ -167,7 +175,11 @@ pub(super) fn part(headers: &HeaderMap) -> Result<u32, Fault> {
 
 /// Checks the value of `X-Agile-Expose-Egress`. In this release every upload becomes visible when it has ended.
 pub(super) fn expose(headers: &HeaderMap) -> Result<(), Fault> {
-    let Some(value) = word(headers, EXPOSE_EGRESS) else { return Ok(()) };
+    word(headers, EXPOSE_EGRESS).map_or(Ok(()), read_expose)
+}
+
+/// One of three words.
+pub(super) fn read_expose(value: &str) -> Result<(), Fault> {
     let known = ["COMPLETE", "PARTIAL", "POLICY"].iter().any(|v| v.eq_ignore_ascii_case(value));
     if known { Ok(()) } else { Err(Fault::Expose) }
 }

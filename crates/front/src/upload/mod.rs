@@ -7,6 +7,8 @@ mod answer;
 mod codes;
 mod coding;
 mod directory;
+mod file;
+mod form;
 mod headers;
 mod login;
 mod multipart;
@@ -32,6 +34,7 @@ pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply 
             answer::reply(Call::Directory, directory::make(front, request.headers()).await)
         }
         "/post/raw" => answer::reply(Call::Raw, raw::post(front, request).await),
+        "/post/file" => answer::reply(Call::File, Box::pin(file::post(front, request)).await),
         "/multipart/create" => {
             let outcome = multipart::create(front, request.headers()).await;
             answer::reply(Call::MultipartCreate, outcome)
@@ -47,7 +50,7 @@ pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply 
     }
 }
 
-/// `/post/file`: the table has it, no room does yet.
+/// What the table has and nobody answers.
 fn not_in_this_release() -> Reply {
     answer::refused(codes::NOT_BUILT, Body::empty())
 }

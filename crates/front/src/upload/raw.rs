@@ -38,13 +38,19 @@ pub(super) async fn post(front: &Front, request: Request) -> Result<Done, Fault>
 
 /// Whether there is a body, and one that can be a file.
 pub(super) fn check_body(headers: &HeaderMap, body: &RequestBody) -> Result<(), Fault> {
-    if !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
-        return Err(Fault::NoBody);
-    }
+    check_there(headers, body)?;
     let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let essence = kind.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
     if essence.eq_ignore_ascii_case(b"multipart/form-data") {
         return Err(Fault::FormBody);
+    }
+    Ok(())
+}
+
+/// Whether there is a body, and none that is too long.
+pub(super) fn check_there(headers: &HeaderMap, body: &RequestBody) -> Result<(), Fault> {
+    if !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Fault::NoBody);
     }
     if http_body::Body::size_hint(body).lower() > FILE_BYTES_MAX {
         return Err(Fault::TooLong);

@@ -33,7 +33,11 @@ pub(super) fn parents(recursive: bool) -> Parents {
 }
 
 /// The path of a new file. Leading slashes of its name mean nothing (published samples send them).
-fn path(directory: &str, basename: Option<&str>, prefix: &str) -> Result<TreePath, Fault> {
+pub(super) fn path(
+    directory: &str,
+    basename: Option<&str>,
+    prefix: &str,
+) -> Result<TreePath, Fault> {
     let basename = basename.unwrap_or_default().trim_start_matches('/');
     if basename.contains('/') || basename.contains("..") {
         return Err(Error::InvalidPath.into());
@@ -51,7 +55,10 @@ fn path(directory: &str, basename: Option<&str>, prefix: &str) -> Result<TreePat
 }
 
 /// How the type of an upload is chosen (section 7, "Content type of an upload"). `part` is the type of a form's part.
-fn type_rule(headers: &HeaderMap, part: Option<ContentType>) -> Result<TypeRule, Fault> {
+pub(super) fn type_rule(
+    headers: &HeaderMap,
+    part: Option<ContentType>,
+) -> Result<TypeRule, Fault> {
     let detect = headers::detect(headers)?;
     Ok(match (headers::content_type(headers)?, detect) {
         (Some(TypeSaid::Type(given)), _) => TypeRule::Given(given),
