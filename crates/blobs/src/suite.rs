@@ -65,7 +65,7 @@ impl Chance {
 }
 
 /// Makes a test of every law. `$fresh` is a function that returns a way to open a new, empty store: an
-/// `impl Fn() -> Arc<dyn Blobs> + Sync`, see [`Open`](crate::suite::Open).
+/// `impl Fn() -> Arc<dyn Blobs> + Sync`, see [`Open`].
 #[macro_export]
 macro_rules! laws {
     ($fresh:path) => {

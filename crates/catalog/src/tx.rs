@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, DirId, Directory, File, FileAttrs, InlineId, KeyPair, Multipart,
+    Account, AccountId, BlobId, Digest, DirId, Directory, File, FileAttrs, InlineId, KeyPair, Multipart,
     Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath, UploadId, Usage, User,
     UserId,
 };
@@ -103,6 +103,14 @@ pub trait Read {
     fn pieces(&mut self, upload: UploadId, after: u64, limit: usize) -> Result<Vec<Piece>>;
     /// The piece that counts under a number: the last that arrived.
     fn piece(&mut self, upload: UploadId, number: u32) -> Result<Option<Piece>>;
+    /// Whether a signed request with this digest of its signature was accepted before.
+    fn is_signature_used(&mut self, account: AccountId, signature: Digest) -> Result<bool>;
+    /// Up to `limit` used signatures with the time each expires, in the order of account and digest, after `after`.
+    fn used_signatures(
+        &mut self,
+        after: Option<(AccountId, Digest)>,
+        limit: usize,
+    ) -> Result<Vec<(AccountId, Digest, Time)>>;
     /// Up to `limit` blobs that wait for their bytes to be removed, in the order of their ids, after `after`, with the
     /// time each was doomed.
     fn doomed(&mut self, after: Option<BlobId>, limit: usize) -> Result<Vec<(BlobId, Time)>>;
@@ -179,6 +187,15 @@ pub trait Tx: Read {
     /// # Errors
     /// [`model::Error::Storage`] when it is not there.
     fn put_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<()>;
+    /// Remembers that a signature was used; it expires at `until`.
+    fn put_used_signature(
+        &mut self,
+        account: AccountId,
+        signature: Digest,
+        until: Time,
+    ) -> Result<()>;
+    /// Forgets a used signature.
+    fn forget_used_signature(&mut self, account: AccountId, signature: Digest) -> Result<()>;
     /// Puts a blob on the list of those whose bytes are to be removed.
     fn doom(&mut self, blob: BlobId, now: Time) -> Result<()>;
     /// Takes a blob off that list: its bytes are gone.

@@ -7,7 +7,7 @@ pub const PAGE_SIZE_MAX: u64 = 10_000;
 /// Entries in a page when the client does not say (section 5).
 pub const PAGE_SIZE_DEFAULT: u64 = 100;
 /// Largest content kept inline, in the catalog, in bytes. Measured: see ARCHITECTURE.md, "Inline threshold".
-pub const INLINE_BYTES_MAX: usize = 16 * 1024;
+pub const INLINE_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of the beginning of a file that its type is detected from.
 pub const SNIFF_BYTES_MAX: usize = 8 * 1024;
 /// Longest life of a session, in seconds (section 4).

@@ -13,6 +13,7 @@
 //! | `dirs` | account, directory | a directory's record with its counters |
 //! | `inline` | account, inline id | content |
 //! | `sessions` | `s`, hash, or `u`, user, hash | a session; nothing |
+//! | | `x`, account, digest | when a used signature expires |
 //! | `blobs` | blob id (which begins with the account) | how many files refer to it |
 //! | `doomed` | blob id | when it was doomed |
 //! | `uploads` | `i`, upload id | an upload's record |
@@ -21,7 +22,7 @@
 //! | `pieces` | upload id, `a`, arrival | a piece's record |
 //! | | upload id, `n`, number | which arrival counts under that number |
 
-use model::{AccountId, BlobId, DirId, InlineId, Kind, TokenHash, UploadId, UserId};
+use model::{AccountId, BlobId, Digest, DirId, InlineId, Kind, TokenHash, UploadId, UserId};
 
 use crate::Place;
 
@@ -154,6 +155,20 @@ pub(super) fn sessions_of(user: UserId) -> Vec<u8> {
 /// A session among a user's, in [`Family::Sessions`].
 pub(super) fn session_of(user: UserId, token: &TokenHash) -> Vec<u8> {
     join([b"u", &user.0.to_be_bytes(), &token.0])
+}
+
+/// What keys of used signatures begin with, in [`Family::Sessions`].
+pub(super) const SIGNATURES: &[u8] = b"x";
+
+/// A used signature, in [`Family::Sessions`].
+pub(super) fn signature(account: AccountId, signature: Digest) -> Vec<u8> {
+    join([SIGNATURES, &account.0.to_be_bytes(), &signature.0])
+}
+
+/// The account and the digest in a key of a used signature.
+pub(super) fn signature_of(key: &[u8]) -> Option<(AccountId, Digest)> {
+    let (account, signature) = key.strip_prefix(SIGNATURES)?.split_first_chunk()?;
+    Some((AccountId(u32::from_be_bytes(*account)), Digest(signature.try_into().ok()?)))
 }
 
 /// The token's hash at the end of a key of [`Family::Sessions`].

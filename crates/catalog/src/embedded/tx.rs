@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, DirId, Directory, Error, File, InlineId, KeyPair, Kind, Multipart,
+    Account, AccountId, BlobId, Digest, DirId, Directory, Error, File, InlineId, KeyPair, Kind, Multipart,
     Piece, Result, Session, Time, TokenHash, UploadId, Usage, User,
 };
 
@@ -286,6 +286,21 @@ impl Tx for View<Group<'_>> {
 
     fn put_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<()> {
         self.replace_piece(upload, piece)
+    }
+
+    fn put_used_signature(
+        &mut self,
+        account: AccountId,
+        signature: Digest,
+        until: Time,
+    ) -> Result<()> {
+        self.put(Family::Sessions, keys::signature(account, signature), &Number(until.0));
+        Ok(())
+    }
+
+    fn forget_used_signature(&mut self, account: AccountId, signature: Digest) -> Result<()> {
+        self.remove(Family::Sessions, keys::signature(account, signature));
+        Ok(())
     }
 
     fn doom(&mut self, blob: BlobId, now: Time) -> Result<()> {

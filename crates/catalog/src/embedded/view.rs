@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, DirId, Directory, Error, FileAttrs, InlineId, KeyPair, Kind,
+    Account, AccountId, BlobId, Digest, DirId, Directory, Error, FileAttrs, InlineId, KeyPair, Kind,
     Multipart, Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath, UploadId, Usage,
     User, UserId,
 };
@@ -296,6 +296,29 @@ impl<S: Source> Read for View<S> {
 
     fn piece(&mut self, upload: UploadId, number: u32) -> Result<Option<Piece>> {
         self.find_piece(upload, number)
+    }
+
+    fn is_signature_used(&mut self, account: AccountId, signature: Digest) -> Result<bool> {
+        Ok(self.number(Family::Sessions, &keys::signature(account, signature))?.is_some())
+    }
+
+    fn used_signatures(
+        &mut self,
+        after: Option<(AccountId, Digest)>,
+        limit: usize,
+    ) -> Result<Vec<(AccountId, Digest, Time)>> {
+        let from = match after {
+            Some((account, signature)) => keys::after(keys::signature(account, signature)),
+            None => keys::SIGNATURES.to_vec(),
+        };
+        let (mut used, below) = (Vec::new(), keys::end_of(keys::SIGNATURES));
+        self.page(Family::Sessions, (&from, &below), limit, &mut |key, value| {
+            let Number(until) = decode(value)?;
+            let (account, signature) = keys::signature_of(key).ok_or_else(bad_key)?;
+            used.push((account, signature, Time(until)));
+            Ok(())
+        })?;
+        Ok(used)
     }
 
     fn doomed(&mut self, after: Option<BlobId>, limit: usize) -> Result<Vec<(BlobId, Time)>> {

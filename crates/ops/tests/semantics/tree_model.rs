@@ -10,6 +10,7 @@ use std::{
 };
 
 use blobs::Blobs;
+use model::limits::INLINE_BYTES_MAX;
 use model::{BlobId, Caller, Directory, Error, FileAttrs, Result, Time, TreePath, Usage};
 use ops::{IfThere, Page, Parents, Positions, Rows, Stat, Store, Which};
 use proptest::prelude::*;
@@ -305,7 +306,7 @@ fn paths() -> impl Strategy<Value = String> {
 }
 
 fn steps() -> impl Strategy<Value = Step> {
-    let sizes = prop_oneof![3 => 0..40_usize, 1 => Just(16_384), 1 => 16_385..70_000_usize];
+    let sizes = prop_oneof![3 => 0..40_usize, 1 => Just(INLINE_BYTES_MAX), 1 => INLINE_BYTES_MAX + 1..70_000_usize];
     prop_oneof![
         4 => (paths(), any::<bool>(), any::<bool>()).prop_map(|(p, c, f)| Step::MakeDir(p, c, f)),
         3 => (paths(), any::<Option<bool>>()).prop_map(|(p, f)| Step::Delete(p, f)),

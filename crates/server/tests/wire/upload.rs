@@ -9,7 +9,7 @@ fn every_size_in_both_framings() {
     let server = Server::start();
     let anna = server.login();
     // Around where content stops being kept in the catalog, around blocks and pieces.
-    let sizes = [0, 1, 4096, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 262_144, 3_000_001];
+    let sizes = [0, 1, 4096, 8_191, 8_192, 8_193, 65_535, 65_536, 65_537, 262_144, 3_000_001];
     for size in sizes {
         let body = noise(size as u64, size);
         for (kind, ask) in [

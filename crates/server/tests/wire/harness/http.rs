@@ -81,6 +81,11 @@ impl Ask {
         bytes
     }
 
+    /// All of it as it goes over the wire.
+    pub(crate) fn bytes(&self, address: SocketAddr) -> Vec<u8> {
+        [self.head(address), self.body.clone().unwrap_or_default()].concat()
+    }
+
     /// Sends it over a new connection. What holds for every answer is checked here.
     pub(crate) fn send(&self, address: SocketAddr) -> Answer {
         Connection::open(address).ask(self)
