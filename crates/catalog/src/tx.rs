@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, Digest, DirId, Directory, File, FileAttrs, InlineId, KeyPair, Multipart,
-    Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath, UploadId, Usage, User,
-    UserId,
+    Account, AccountId, BlobId, Digest, DirId, Directory, File, FileAttrs, InlineId, KeyPair,
+    Multipart, Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath, UploadId, Usage,
+    User, UserId,
 };
 
 /// A name in a directory: where an entry stands or will stand.

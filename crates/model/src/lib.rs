@@ -21,9 +21,7 @@ pub use blob::{BlobId, Digest, Extent, InlineId};
 pub use content_type::ContentType;
 pub use entry::{Content, DirId, Directory, File, FileAttrs, Kind, Node, Owner, Resolved};
 pub use error::{Error, Result};
-pub use multipart::{
-    Multipart, Piece, PieceContent, PieceState, UploadId, UploadState,
-};
+pub use multipart::{Multipart, Piece, PieceContent, PieceState, UploadId, UploadState};
 pub use path::TreePath;
 pub use secret::Secret;
 pub use session::{Caller, Session, SessionOrigin, TokenHash};

@@ -82,7 +82,9 @@ impl UploadState {
 
     /// Where an upload may go from here: the whole table.
     pub const fn next(self) -> &'static [UploadState] {
-        use UploadState::{Abort, Complete, Deleted, Error, Expired, Failed, Join, New, Ready, Success};
+        use UploadState::{
+            Abort, Complete, Deleted, Error, Expired, Failed, Join, New, Ready, Success,
+        };
         match self {
             New => &[Ready, Abort, Deleted, Expired],
             Ready => &[Complete, Abort],

@@ -16,6 +16,7 @@ mod password;
 pub mod put;
 mod reference;
 pub mod session;
+pub mod signature;
 pub mod sweep;
 pub mod throttle;
 mod tree;
@@ -51,7 +52,7 @@ struct Shared {
     vault: Vault,
     passwords: Passwords,
     throttle: Throttle,
-    multipart: multipart::Limits,
+    limits: Limits,
     joiner: multipart::Joiner,
     prefixes: multipart::Prefixes,
 }
@@ -66,10 +67,29 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Encrypts what must be readable again.
     pub vault: Vault,
+    /// What the operator may set.
+    pub limits: Limits,
+}
+
+/// What the operator may set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
     /// How repeated wrong passwords are slowed down.
     pub slow_down: throttle::SlowDown,
+    /// How far in the future a request's signature may expire, in seconds.
+    pub signature_secs_max: u64,
     /// Limits of multipart uploads.
     pub multipart: multipart::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            slow_down: throttle::SlowDown::default(),
+            signature_secs_max: 7 * 86_400,
+            multipart: multipart::Limits::default(),
+        }
+    }
 }
 
 impl Store {
@@ -81,8 +101,8 @@ impl Store {
             clock: parts.clock,
             vault: parts.vault,
             passwords: Passwords::new(),
-            throttle: Throttle::new(parts.slow_down),
-            multipart: parts.multipart,
+            throttle: Throttle::new(parts.limits.slow_down),
+            limits: parts.limits,
             joiner: multipart::Joiner::default(),
             prefixes: multipart::Prefixes::default(),
         }))

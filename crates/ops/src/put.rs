@@ -5,9 +5,7 @@
 
 use bytes::Bytes;
 use catalog::{Place, Read, Tx};
-use model::{
-    Caller, Content, Digest, Error, File, FileAttrs, Result, Time, TreePath, limits,
-};
+use model::{Caller, Content, Digest, Error, File, FileAttrs, Result, Time, TreePath, limits};
 
 use crate::{
     Store, TypeRule,

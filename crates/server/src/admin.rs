@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use model::{Secret, TreePath};
-use ops::{NewUser, Store, multipart::Limits, throttle::SlowDown};
+use ops::{NewUser, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
@@ -62,7 +62,7 @@ pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<()> {
             if !data.join("catalog").exists() {
                 bail!("{} is no data directory: nothing was served there yet", data.display());
             }
-            let opened = crate::open(data, SlowDown::default(), Limits::default())?;
+            let opened = crate::open(data, ops::Limits::default())?;
             execute(&opened.store, command).await.map_err(|e| anyhow!("{e}"))?
         }
         Err(e) => return Err(e).context("the server's admin socket"),

@@ -152,8 +152,7 @@ pub(crate) struct Config {
     /// `None`: made up.
     pub(crate) password: Option<Secret>,
     pub(crate) settings: front::Settings,
-    pub(crate) slow_down: SlowDown,
-    pub(crate) multipart: multipart::Limits,
+    pub(crate) operations: ops::Limits,
     pub(crate) drain: Duration,
 }
 
@@ -189,6 +188,7 @@ struct WrittenLimits {
     body_idle_seconds: Option<u64>,
     rpc_body_bytes: Option<usize>,
     stop_seconds: Option<u64>,
+    signature_seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -256,8 +256,14 @@ fn config(args: ServeArgs) -> anyhow::Result<Config> {
         user: args.user.unwrap_or_else(|| "admin".to_owned()),
         password: password.map(Secret::new),
         settings: settings(&written.limits),
-        slow_down: slow_down(&written.login),
-        multipart: multipart_limits(&written.multipart),
+        operations: ops::Limits {
+            slow_down: slow_down(&written.login),
+            multipart: multipart_limits(&written.multipart),
+            signature_secs_max: written
+                .limits
+                .signature_seconds
+                .unwrap_or(ops::Limits::default().signature_secs_max),
+        },
         drain: Duration::from_secs(written.limits.stop_seconds.unwrap_or(30)),
     })
 }

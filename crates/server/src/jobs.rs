@@ -29,6 +29,7 @@ pub(crate) async fn run(store: Store, data: &Path, started: Time, stop: Stop) {
             orphans(&store, data, started),
             multiparts(&store),
             resume_multiparts(&store),
+            signatures(&store),
             // Two: a large upload does not keep all others waiting.
             store.join_multiparts(),
             store.join_multiparts(),
@@ -67,6 +68,26 @@ async fn sessions(store: &Store) {
             }
             Err(e) => {
                 tracing::error!(error = %e, "removing ended sessions");
+                sleep(SESSIONS_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn signatures(store: &Store) {
+    let mut after = None;
+    loop {
+        match store.sweep_signatures(after).await {
+            Ok(Some(next)) => {
+                after = Some(next);
+                sleep(DOOMED_BREATH).await;
+            }
+            Ok(None) => {
+                after = None;
+                sleep(SESSIONS_PAUSE).await;
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "forgetting expired signatures");
                 sleep(SESSIONS_PAUSE).await;
             }
         }

@@ -9,8 +9,8 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, Digest, DirId, Directory, Error, File, InlineId, KeyPair, Kind, Multipart,
-    Piece, Result, Session, Time, TokenHash, UploadId, Usage, User,
+    Account, AccountId, BlobId, Digest, DirId, Directory, Error, File, InlineId, KeyPair, Kind,
+    Multipart, Piece, Result, Session, Time, TokenHash, UploadId, Usage, User,
 };
 
 use super::codec::{Record, encode};

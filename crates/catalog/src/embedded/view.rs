@@ -7,9 +7,9 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, Digest, DirId, Directory, Error, FileAttrs, InlineId, KeyPair, Kind,
-    Multipart, Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath, UploadId, Usage,
-    User, UserId,
+    Account, AccountId, BlobId, Digest, DirId, Directory, Error, FileAttrs, InlineId, KeyPair,
+    Kind, Multipart, Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath, UploadId,
+    Usage, User, UserId,
 };
 
 use super::codec::{Record, decode};

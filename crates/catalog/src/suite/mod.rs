@@ -37,7 +37,7 @@ macro_rules! hold_the_law {
         crate::suite::hold_the_law! { $storage;
             records::accounts, records::users, records::sessions, records::sessions_in_pages,
             records::key_pairs, records::inline_content, records::blob_references,
-            records::doomed_blobs, records::fresh_ids,
+            records::doomed_blobs, records::used_signatures, records::fresh_ids,
             tree::directories, tree::files, tree::moves_within_a_directory,
             tree::moves_between_directories, tree::names_of_any_kind, tree::resolving,
             tree::misuse_changes_nothing, tree::accounts_do_not_meet,

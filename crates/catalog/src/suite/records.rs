@@ -290,6 +290,39 @@ pub(crate) async fn blob_references(open: Open<'_>) {
     assert_eq!(refs, Ok([u32::MAX, 0]));
 }
 
+/// Used signatures are remembered by account, listed in order, and forgotten one by one.
+pub(crate) async fn used_signatures(open: Open<'_>) {
+    let catalog = open();
+    let digest = |n: u8| Digest([n; 32]);
+    let all = [(1, 0), (1, 255), (2, 0), (256, 7)];
+    catalog
+        .write(move |tx| {
+            for (account, n) in all {
+                tx.put_used_signature(AccountId(account), digest(n), Time(u64::from(n)))?;
+            }
+            assert!(tx.is_signature_used(AccountId(1), digest(255))?, "a transaction sees itself");
+            tx.forget_used_signature(AccountId(2), digest(0))?;
+            tx.forget_used_signature(AccountId(9), digest(0))
+        })
+        .await
+        .unwrap();
+    drop(catalog);
+    let catalog = open();
+    catalog
+        .read(move |r| {
+            assert!(r.is_signature_used(AccountId(1), digest(0))?);
+            assert!(!r.is_signature_used(AccountId(2), digest(0))?);
+            assert!(!r.is_signature_used(AccountId(256), digest(0))?);
+            let row = |(account, n): (u32, u8)| (AccountId(account), digest(n), Time(n.into()));
+            assert_eq!(r.used_signatures(None, 2)?, [row(all[0]), row(all[1])]);
+            let after = Some((AccountId(1), digest(255)));
+            assert_eq!(r.used_signatures(after, 9)?, [row(all[3])]);
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
 /// Doomed blobs come in the order of their ids, page by page, the extremes included, until they are forgotten.
 pub(crate) async fn doomed_blobs(open: Open<'_>) {
     let catalog = open();

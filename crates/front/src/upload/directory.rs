@@ -11,7 +11,7 @@ use crate::Front;
 
 /// Makes a directory.
 pub(super) async fn make(front: &Front, headers: &HeaderMap) -> Result<Done, Fault> {
-    let caller = authorize(front, headers).await?;
+    let caller = authorize(front, "/post/directory", headers).await?;
     headers::once_each(headers)?;
     let coding = headers::coding(headers, headers::ENCODING)?;
     let path = headers::name(headers, headers::DIRECTORY, coding)?.ok_or(Error::InvalidPath)?;

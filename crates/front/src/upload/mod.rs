@@ -13,6 +13,7 @@ mod headers;
 mod login;
 mod multipart;
 mod raw;
+mod signature;
 mod spec;
 
 use codes::{Call, Fault};
@@ -55,8 +56,12 @@ fn not_in_this_release() -> Reply {
     answer::refused(codes::NOT_BUILT, Body::empty())
 }
 
-/// Who is calling, by the token in the header.
-async fn authorize(front: &Front, headers: &HeaderMap) -> Result<Caller, Fault> {
+/// Who is calling `path`, by a signature, or else by the token in the header.
+async fn authorize(front: &Front, path: &str, headers: &HeaderMap) -> Result<Caller, Fault> {
+    if headers.contains_key(signature::SIGNATURE) {
+        let signed = signature::read(path, headers).ok_or(Error::BadToken)?;
+        return Ok(front.store.signed_caller(signed).await?);
+    }
     let mut tokens = headers.get_all(headers::AUTHORIZATION).iter();
     let token = tokens.next().ok_or(Fault::NoToken)?;
     if tokens.next().is_some() {

@@ -13,7 +13,7 @@ use crate::{Front, request::Request};
 
 /// Begins an upload.
 pub(super) async fn create(front: &Front, headers: &HeaderMap) -> Result<Done, Fault> {
-    let caller = authorize(front, headers).await?;
+    let caller = authorize(front, "/multipart/create", headers).await?;
     headers::once_each(headers)?;
     let coding = headers::coding(headers, headers::ENCODING)?;
     let put = spec::put(headers, coding, "mpart-")?;
@@ -37,7 +37,7 @@ pub(super) async fn create(front: &Front, headers: &HeaderMap) -> Result<Done, F
 pub(super) async fn piece(front: &Front, request: Request) -> Result<Done, Fault> {
     let (parts, mut body) = request.into_parts();
     let headers = &parts.headers;
-    let caller = authorize(front, headers).await?;
+    let caller = authorize(front, "/multipart/piece", headers).await?;
     headers::once_each(headers)?;
     let upload = headers::multipart(headers)?;
     let number = headers::part(headers)?;
@@ -60,7 +60,7 @@ pub(super) async fn piece(front: &Front, request: Request) -> Result<Done, Fault
 
 /// Completes an upload; the file appears a little later.
 pub(super) async fn complete(front: &Front, headers: &HeaderMap) -> Result<Done, Fault> {
-    let caller = authorize(front, headers).await?;
+    let caller = authorize(front, "/multipart/complete", headers).await?;
     headers::once_each(headers)?;
     let upload = headers::multipart(headers)?;
     let pieces = front.store.complete_multipart(&caller, upload).await?;

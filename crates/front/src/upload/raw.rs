@@ -22,7 +22,7 @@ const FILE_BYTES_MAX: u64 = i64::MAX as u64;
 pub(super) async fn post(front: &Front, request: Request) -> Result<Done, Fault> {
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
-    let caller = authorize(front, headers).await?;
+    let caller = authorize(front, parts.uri.path(), headers).await?;
     headers::once_each(headers)?;
     let coding = headers::coding(headers, headers::ENCODING)?;
     let spec = spec::put(headers, coding, "post-")?;

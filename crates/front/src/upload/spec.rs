@@ -55,10 +55,7 @@ pub(super) fn path(
 }
 
 /// How the type of an upload is chosen (section 7, "Content type of an upload"). `part` is the type of a form's part.
-pub(super) fn type_rule(
-    headers: &HeaderMap,
-    part: Option<ContentType>,
-) -> Result<TypeRule, Fault> {
+pub(super) fn type_rule(headers: &HeaderMap, part: Option<ContentType>) -> Result<TypeRule, Fault> {
     let detect = headers::detect(headers)?;
     Ok(match (headers::content_type(headers)?, detect) {
         (Some(TypeSaid::Type(given)), _) => TypeRule::Given(given),

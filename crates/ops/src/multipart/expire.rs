@@ -14,7 +14,7 @@ impl Store {
     /// # Errors
     /// [`model::Error::Storage`].
     pub async fn sweep_multiparts(&self, after: Option<UploadId>) -> Result<Option<UploadId>> {
-        let (now, limits) = (self.now(), self.0.multipart);
+        let (now, limits) = (self.now(), self.0.limits.multipart);
         let page = self.0.catalog.scan(move |tx| tx.uploads(after, BATCH)).await?;
         let next = (page.len() == BATCH).then(|| page.last().map(|last| last.id)).flatten();
         for upload in page {

@@ -85,7 +85,7 @@ impl Store {
         }
         let id = new_id()?;
         let (caller, spec, now) = (caller.clone(), spec.clone(), self.now());
-        let unfinished_max = self.0.multipart.unfinished_max;
+        let unfinished_max = self.0.limits.multipart.unfinished_max;
         self.0
             .catalog
             .write(move |tx| rules::create(tx, &caller, &spec, id, unfinished_max, now))
@@ -142,7 +142,7 @@ impl Store {
     /// [`Error::NoSuchUpload`], [`Error::UploadAborted`], [`Error::UploadClosed`], [`Error::InvalidPieceNumber`],
     /// [`Error::TooManyPieces`], [`Error::PieceTooLarge`], [`Error::UploadTooLarge`], [`Error::Denied`].
     pub async fn upload_piece(&self, caller: &Caller, spec: PieceSpec) -> Result<PieceUpload> {
-        let (user, limits) = (caller.clone(), self.0.multipart);
+        let (user, limits) = (caller.clone(), self.0.limits.multipart);
         let said = spec;
         self.0.catalog.read(move |tx| rules::may_add(tx, &user, &said, limits).map(drop)).await?;
         let landing = Landing::blob(self, caller.account);
@@ -190,7 +190,8 @@ impl PieceUpload {
     /// # Errors
     /// [`Error::PieceTooLarge`], [`Error::Full`], [`Error::Storage`].
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        if self.landing.size() + bytes.len() as u64 > self.store.0.multipart.piece_bytes_max {
+        if self.landing.size() + bytes.len() as u64 > self.store.0.limits.multipart.piece_bytes_max
+        {
             return Err(Error::PieceTooLarge);
         }
         self.landing.write(bytes).await
@@ -211,7 +212,7 @@ impl PieceUpload {
         let landed = self.landing.end(self.spec.checksum).await?;
         let (size, checksum) = (landed.size(), landed.digest());
         let spec = PieceSpec { len: Some(size), ..self.spec };
-        let (limits, now) = (store.0.multipart, store.now());
+        let (limits, now) = (store.0.limits.multipart, store.now());
         landed
             .place(&store, move |tx, content| {
                 rules::add(tx, &caller, &spec, checksum, &content, limits, now)

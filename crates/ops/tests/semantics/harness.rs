@@ -10,8 +10,7 @@ use bytes::Bytes;
 use catalog::{Catalog, Embedded};
 use model::{Caller, Owner, Result, Secret, Time, TreePath, UserId};
 use ops::{
-    Detect, NewUser, Parents, Parts, PutSpec, Store, TypeRule, clock::Clock, multipart::Limits,
-    throttle::SlowDown, vault::Vault,
+    Detect, Limits, NewUser, Parents, Parts, PutSpec, Store, TypeRule, clock::Clock, vault::Vault,
 };
 
 /// A clock that stands still until it is moved.
@@ -49,8 +48,7 @@ impl Bench {
             blobs: blobs.clone(),
             clock: clock.clone(),
             vault: Vault::new(&[1; 32]),
-            slow_down: SlowDown::default(),
-            multipart: Limits::default(),
+            limits: Limits::default(),
         });
         Self { store, blobs, clock, dir }
     }

@@ -50,6 +50,21 @@ fn post_raw_and_verify() {
 }
 
 #[test]
+fn post_file_and_verify() {
+    let server = Server::start();
+    let anna = server.login();
+    anna.dir("/zz");
+    let file = server.scratch().join("file.txt");
+    // The sample's own file is empty.
+    for body in ["", "a text\n"] {
+        fs::write(&file, body).unwrap();
+        let printed = python(&server, "post_file.py", &[&file]);
+        assert!(printed.contains(&sha256(body.as_bytes())), "{printed}");
+        assert_eq!(anna.content("/zz/file1.txt"), body.as_bytes());
+    }
+}
+
+#[test]
 fn list_files_in_chunks_of_three() {
     let server = Server::start();
     let anna = server.login();
@@ -84,6 +99,26 @@ fn directory_information() {
     ] {
         assert!(printed.contains(line), "{line}: {printed}");
     }
+}
+
+#[test]
+fn multipart() {
+    let server = Server::start();
+    server.login().dir("/multipart");
+    let file = server.scratch().join("flat-irons3.jpg");
+    let body = noise(4, 1_090_000);
+    fs::write(&file, &body).unwrap();
+    let printed = python(&server, "multipart.py", &[&file]);
+    for line in [
+        " Sending piece: 6",
+        "Local file checksum matches checksum from stat call.",
+        &sha256(&body),
+        "\n1090000\n",
+    ] {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
+    assert_eq!(printed.matches("X-Agile-Status: 0").count(), 7, "6 pieces and the end: {printed}");
+    assert!(server.login().content("/multipart/flat-irons3.jpg") == body);
 }
 
 #[test]
@@ -166,6 +201,30 @@ fn curl_uploads() {
     let (got, _) = curl(&["-d", &call, &format!("{base}/jsonrpc")]);
     assert!(got.contains(&sha256(&body)), "{got}");
     assert_eq!(anna.code("logout", json!([])), 0);
+}
+
+/// curl users send the file first; curl waits for a 100 with a body of this size.
+#[test]
+fn curl_forms() {
+    let server = Server::start();
+    let anna = server.login();
+    let body = noise(3, 5 * 1024 * 1024);
+    let file = server.scratch().join("it's \"five\".bin");
+    fs::write(&file, &body).unwrap();
+    let upload = format!("uploadFile=@\"{}\"", file.display().to_string().replace('"', "\\\""));
+    let url = format!("http://{}/post/file?token={}", server.address(), anna.token);
+    let directory = ["-F", "directory=/curl/", "-F", "recursive=true"];
+    for (name, order) in [
+        ("first", [&["-F", &upload][..], &["-F", "basename=first"], &directory].concat()),
+        ("last", [&directory[..], &["-F", "basename=last"], &["-F", &upload]].concat()),
+        ("it's \"five\".bin", [&["-F", &upload][..], &directory].concat()),
+    ] {
+        let (got, trace) = curl(&[&order[..], &["-H", "Expect: 100-continue", &url]].concat());
+        assert!(got.contains("X-Agile-Status: 0") && got.contains(&sha256(&body)), "{got}");
+        assert!(trace.contains("< HTTP/1.1 100 Continue"), "{trace}");
+        let target = format!("/acme/curl/{}", name.replace('"', "%22").replace(' ', "%20"));
+        assert!(anna.content_at(&format!("/curl/{name}"), &target) == body, "{name}");
+    }
 }
 
 /// Uploads over plain HTTP beside HTTPS for the rest: several listeners, one of them with a certificate.

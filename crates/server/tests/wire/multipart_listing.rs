@@ -118,7 +118,11 @@ fn pieces_in_the_order_of_arrival() {
     }
     let sizes = vec![30, 10, 20, 31, 50];
     assert_eq!(pages(2), (sizes.clone(), vec![2, 2, 1]));
-    assert_eq!(pages(5), (sizes.clone(), vec![5, 0]), "a full page does not say that it is the last");
+    assert_eq!(
+        pages(5),
+        (sizes.clone(), vec![5, 0]),
+        "a full page does not say that it is the last"
+    );
     assert_eq!(pages(100), (sizes, vec![5]));
     let page = anna.call("listMultipartPiece", json!({"mpid": mpid, "pagesize": 1, "cookie": ""}));
     assert_eq!(

@@ -164,10 +164,10 @@ async fn caller(front: &Front, parts: &Parts) -> Result<Caller, Fault> {
     let by_header =
         parts.headers.get(headers::AUTHORIZATION).map(|token| token.as_bytes().trim_ascii());
     match (by_query, by_header) {
-        (None, _) => authorize(front, &parts.headers).await,
+        (None, _) => authorize(front, parts.uri.path(), &parts.headers).await,
         (Some(token), None) => Ok(front.store.caller(&token).await?),
         (Some(token), Some(other)) if token.as_bytes() == other => {
-            authorize(front, &parts.headers).await
+            authorize(front, parts.uri.path(), &parts.headers).await
         }
         (Some(_), Some(_)) => Err(Error::BadToken.into()),
     }

@@ -5,6 +5,7 @@
 //! The invariant: a server never outlives its test.
 
 mod client;
+mod form;
 mod http;
 mod server;
 
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sha2::{Digest, Sha256};
 
 pub(crate) use client::{Client, code_of, rpc_raw};
+pub(crate) use form::{BOUNDARY, Form, content_type as form_type};
 pub(crate) use http::{Answer, Ask, Connection, ask};
 pub(crate) use server::{Server, Setup};
 
