@@ -86,7 +86,7 @@ fn treacherous(len: usize) -> Vec<u8> {
         format!("\r\n--{BOUNDARY}-x"),
         format!("\r\n--{BOUNDARY}\rx"),
         format!("\r\n--{cut}\r\n"),
-        format!("\n--{BOUNDARY}--\r\n"),
+        format!("x\n--{BOUNDARY}--\r\n"),
         format!("\r\n-{BOUNDARY}--\r\n\r"),
         "\r\n--\r\n".to_owned(),
     ];
