@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use ::model::{
-    Account, AccountId, BlobId, DirId, Error, InlineId, KeyPair, Result, Secret, Session,
+    Account, AccountId, BlobId, Digest, DirId, Error, InlineId, KeyPair, Result, Secret, Session,
     SessionOrigin, Time, TokenHash, TreePath, Usage, User, UserId,
 };
 use bytes::Bytes;

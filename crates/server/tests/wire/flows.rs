@@ -12,7 +12,7 @@ use crate::harness::{ACCOUNT, PASSWORD, Server, Setup, USER, noise, sha256, wait
 const PYTHON: &str = "/usr/bin/python3";
 
 /// Runs a script with everything a sample leaves open; returns what it printed.
-fn python(server: &Server, script: &str, arguments: &[&Path]) -> String {
+pub(crate) fn python(server: &Server, script: &str, arguments: &[&Path]) -> String {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python");
     let output = Command::new(PYTHON)
         .arg(scripts.join(script))

@@ -7,6 +7,9 @@ use crate::{
     upload::count_files,
 };
 
+/// A field's name and value.
+type Field = (&'static str, &'static [u8]);
+
 /// Large enough to be staged on disk.
 const LARGE: usize = 300_000;
 
@@ -35,7 +38,7 @@ fn fields_before_and_after_the_file() {
     anna.dir("/dir");
     anna.put("/file", b"older");
     let body = noise(1, LARGE);
-    let cases: &[(&[(&str, &[u8])], i64)] = &[
+    let cases: &[(&[Field], i64)] = &[
         (&[("directory", b"/missing")], -3),
         (&[("directory", b"/missing"), ("recursive", b"no")], -3),
         (&[("directory", b"/file")], -3),

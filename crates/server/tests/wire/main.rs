@@ -33,5 +33,6 @@ mod races;
 mod refusals;
 mod sessions;
 mod sessions_http;
+mod signed;
 mod transport;
 mod upload;
