@@ -113,7 +113,7 @@ const FULL: Refusal = refusal(StatusCode::SERVICE_UNAVAILABLE, -22, "no space le
 const UNAVAILABLE: Refusal =
     refusal(StatusCode::SERVICE_UNAVAILABLE, -26, "service temporarily unavailable");
 const FAULT: Refusal = refusal(StatusCode::INTERNAL_SERVER_ERROR, -5, "service unavailable");
-/// What this release does not have.
+/// What the table of paths has and this room does not.
 pub(super) const NOT_BUILT: Refusal =
     refusal(StatusCode::NOT_IMPLEMENTED, -5, "not implemented in this release");
 

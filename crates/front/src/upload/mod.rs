@@ -47,13 +47,8 @@ pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply 
             let outcome = multipart::complete(front, request.headers()).await;
             answer::reply(Call::MultipartComplete, outcome)
         }
-        _ => not_in_this_release(),
+        _ => answer::refused(codes::NOT_BUILT, Body::empty()),
     }
-}
-
-/// What the table has and nobody answers.
-fn not_in_this_release() -> Reply {
-    answer::refused(codes::NOT_BUILT, Body::empty())
 }
 
 /// Who is calling `path`, by a signature, or else by the token in the header.

@@ -98,6 +98,10 @@ r = requests.post('http://' + host + '/post/file', files={'uploadFile': ('f.txt'
                   headers=dict(form, **{'X-Agile-Signature': sign('/post/file', form)}))
 accepted(r)
 
+r = requests.post('http://' + host + '/post/file?token=' + token, files={'uploadFile': ('f.txt', b'form')},
+                  headers={'X-Agile-Signature': 'nonsense'})
+refused(r, 'a token beside a wrong signature')
+
 # A new pair ends the old one.
 new = api.initKeyPair(token)
 refused(post('/post/raw', raw, sign('/post/raw', raw)), 'an old key pair')

@@ -29,7 +29,7 @@ use super::{
     codes::Fault,
     coding::{self, Coding},
     form::{Event, Form, FormError, Part},
-    headers, raw,
+    headers, raw, signature,
 };
 use crate::{
     Front,
@@ -158,8 +158,12 @@ fn form(headers: &HeaderMap) -> Result<Form, Fault> {
     Form::new(&boundary).map_err(|_| Fault::NotForm)
 }
 
-/// Who is calling: by a token in the query string, too, which must not differ from the one in the header.
+/// Who is calling: by a token in the query string, too, which must not differ from the one in the header. A signature
+/// stands for itself: beside it, no token counts.
 async fn caller(front: &Front, parts: &Parts) -> Result<Caller, Fault> {
+    if parts.headers.contains_key(signature::SIGNATURE) {
+        return authorize(front, parts.uri.path(), &parts.headers).await;
+    }
     let by_query = query_token(parts.uri.query().unwrap_or_default())?;
     let by_header =
         parts.headers.get(headers::AUTHORIZATION).map(|token| token.as_bytes().trim_ascii());
