@@ -280,14 +280,14 @@ fn copy(
 ) -> Result<()> {
     may_write(caller)?;
     let Node::File(source) = find(tx, caller, from)? else { return Err(Error::NotFound) };
-    put::may_put(tx, caller, to, parents)?;
+    let spot = put::may_put(tx, caller, to, parents)?;
     if from == to {
         return Ok(());
     }
     let content = reference::share(tx, caller.account, &source.content)?;
     let attrs =
         FileAttrs { owner: caller.owner, ctime: now.secs(), mtime: now.secs(), ..source.attrs };
-    put::place(tx, caller, to, parents, attrs, content, now)
+    put::place(tx, caller, &spot, attrs, content, now)
 }
 
 fn set_mtime(tx: &mut dyn Tx, caller: &Caller, path: &TreePath, mtime: u64) -> Result<()> {

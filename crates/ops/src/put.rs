@@ -5,7 +5,10 @@
 
 use bytes::Bytes;
 use catalog::{Place, Read, Tx};
-use model::{Caller, Content, Digest, Error, File, FileAttrs, Result, Time, TreePath, limits};
+use model::{
+    Caller, Content, Digest, Directory, Error, File, FileAttrs, Resolved, Result, Time, TreePath,
+    limits,
+};
 
 use crate::{
     Store, TypeRule,
@@ -60,7 +63,7 @@ impl Store {
             return Err(Error::InvalidMtime);
         }
         let (caller, path, parents) = (caller.clone(), spec.path.clone(), spec.parents);
-        self.0.catalog.read(move |tx| may_put(tx, &caller, &path, parents)).await
+        self.0.catalog.read(move |tx| may_put(tx, &caller, &path, parents).map(drop)).await
     }
 
     /// Begins an upload.
@@ -111,21 +114,41 @@ impl Upload {
         let stored = Stored { path, size: attrs.size, checksum: attrs.checksum };
         landed
             .place(&store, move |tx, content| {
-                may_put(tx, &caller, &spec.path, spec.parents)?;
-                place(tx, &caller, &spec.path, spec.parents, attrs.clone(), content, now)
+                let spot = may_put(tx, &caller, &spec.path, spec.parents)?;
+                place(tx, &caller, &spot, attrs.clone(), content, now)
             })
             .await?;
         Ok(stored)
     }
 }
 
-/// Whether the caller may put a file at `path`.
+/// A place where a caller may put a file: the path is walked once, to decide and to put.
+pub(crate) struct Spot {
+    at: Resolved,
+    /// From the account's top directory; not the root.
+    full: TreePath,
+    parents: Parents,
+}
+
+impl Spot {
+    /// The directory the file goes into, made where it is missing and may be made.
+    pub(crate) fn directory(
+        &self,
+        tx: &mut dyn Tx,
+        caller: &Caller,
+        now: Time,
+    ) -> Result<Directory> {
+        parent_directory(tx, caller, &self.at, &self.full, self.parents, now.secs())
+    }
+}
+
+/// Whether the caller may put a file at `path`, and where that is.
 pub(crate) fn may_put<R: Read + ?Sized>(
     tx: &mut R,
     caller: &Caller,
     path: &TreePath,
     parents: Parents,
-) -> Result<()> {
+) -> Result<Spot> {
     may_write(caller)?;
     if path.is_root() {
         return Err(Error::IsDirectory);
@@ -135,29 +158,27 @@ pub(crate) fn may_put<R: Read + ?Sized>(
         return Err(Error::IsDirectory);
     }
     match (&at.file, parents) {
-        (Some(file), _) if at.has_parent() => may_change(caller, file.attrs.owner),
-        (_, Parents::Required) if !at.has_parent() => Err(Error::ParentMissing),
-        (Some(_), _) => Err(Error::NotDirectory),
-        (None, _) => may_add(caller, &at.dir),
+        (Some(file), _) if at.has_parent() => may_change(caller, file.attrs.owner)?,
+        (_, Parents::Required) if !at.has_parent() => return Err(Error::ParentMissing),
+        (Some(_), _) => return Err(Error::NotDirectory),
+        (None, _) => may_add(caller, &at.dir)?,
     }
+    Ok(Spot { at, full: caller.full(path), parents })
 }
 
-/// Puts a file at a place where [`may_put`] allows it: replaces what is there and lets go of its content, makes missing
-/// directories, touches the directory, counts.
+/// Puts a file where [`may_put`], in the same transaction, allowed it: replaces what is there and lets go of its
+/// content, makes missing directories, touches the directory, counts.
 pub(crate) fn place(
     tx: &mut dyn Tx,
     caller: &Caller,
-    path: &TreePath,
-    parents: Parents,
+    spot: &Spot,
     attrs: FileAttrs,
     content: Content,
     now: Time,
 ) -> Result<()> {
-    let full = caller.full(path);
-    let at = locate(tx, caller, path)?;
-    let dir = parent_directory(tx, caller, &at, &full, parents, now.secs())?;
-    let name = path.name().ok_or(Error::IsDirectory)?;
-    let (replaced, size) = (at.file.as_ref(), attrs.size);
+    let dir = spot.directory(tx, caller, now)?;
+    let name = spot.full.name().ok_or(Error::IsDirectory)?;
+    let (replaced, size) = (spot.at.file.as_ref(), attrs.size);
     let place = Place { account: caller.account, dir: dir.id, name };
     tx.put_file(place, &File { number: 0, attrs, content })?;
     tx.touch_directory(caller.account, dir.id, now.secs())?;

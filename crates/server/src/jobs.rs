@@ -13,7 +13,7 @@ use crate::stop::Stop;
 const DOOMED_PAUSE: Duration = Duration::from_secs(2);
 /// Between batches of removals: unlinking many files at once slows down the creation of others.
 const DOOMED_BREATH: Duration = Duration::from_millis(50);
-/// Between passes over the sessions.
+/// Between passes over the sessions and the used signatures.
 const SESSIONS_PAUSE: Duration = Duration::from_secs(600);
 /// Between passes over the multipart uploads.
 const MULTIPARTS_PAUSE: Duration = Duration::from_secs(60);
@@ -25,11 +25,11 @@ pub(crate) async fn run(store: Store, data: &Path, started: Time, stop: Stop) {
     let work = async {
         tokio::join!(
             doomed(&store),
-            sessions(&store),
+            walk(SESSIONS_PAUSE, "removing ended sessions", |p| store.sweep_sessions(p)),
             orphans(&store, data, started),
-            multiparts(&store),
+            walk(MULTIPARTS_PAUSE, "cleaning up uploads", |p| store.sweep_multiparts(p)),
             resume_multiparts(&store),
-            signatures(&store),
+            walk(SESSIONS_PAUSE, "forgetting signatures", |p| store.sweep_signatures(p)),
             // Two: a large upload does not keep all others waiting.
             store.join_multiparts(),
             store.join_multiparts(),
@@ -54,63 +54,20 @@ async fn doomed(store: &Store) {
     }
 }
 
-async fn sessions(store: &Store) {
+/// Walks through all records of a kind, some at a time, again and again. `step` looks at some after the place it is given
+/// and says where to go on; `None`: that was the end, and the next pass begins after `pause`.
+async fn walk<P: Copy, F: Future<Output = model::Result<Option<P>>>>(
+    pause: Duration,
+    what: &str,
+    step: impl Fn(Option<P>) -> F,
+) {
     let mut after = None;
     loop {
-        match store.sweep_sessions(after).await {
-            Ok(Some(next)) => {
-                after = Some(next);
-                sleep(DOOMED_BREATH).await;
-            }
-            Ok(None) => {
-                after = None;
-                sleep(SESSIONS_PAUSE).await;
-            }
-            Err(e) => {
-                tracing::error!(error = %e, "removing ended sessions");
-                sleep(SESSIONS_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn signatures(store: &Store) {
-    let mut after = None;
-    loop {
-        match store.sweep_signatures(after).await {
-            Ok(Some(next)) => {
-                after = Some(next);
-                sleep(DOOMED_BREATH).await;
-            }
-            Ok(None) => {
-                after = None;
-                sleep(SESSIONS_PAUSE).await;
-            }
-            Err(e) => {
-                tracing::error!(error = %e, "forgetting expired signatures");
-                sleep(SESSIONS_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn multiparts(store: &Store) {
-    let mut after = None;
-    loop {
-        match store.sweep_multiparts(after).await {
-            Ok(Some(next)) => {
-                after = Some(next);
-                sleep(DOOMED_BREATH).await;
-            }
-            Ok(None) => {
-                after = None;
-                sleep(MULTIPARTS_PAUSE).await;
-            }
-            Err(e) => {
-                tracing::error!(error = %e, "cleaning up multipart uploads");
-                sleep(MULTIPARTS_PAUSE).await;
-            }
-        }
+        after = step(after).await.unwrap_or_else(|e| {
+            tracing::error!(error = %e, "{what}");
+            None
+        });
+        sleep(if after.is_some() { DOOMED_BREATH } else { pause }).await;
     }
 }
 

@@ -1,4 +1,5 @@
-//! `fetchFileHTTP` (protocol.md, sections 5 and 11): for now, files of the caller's own account.
+//! `fetchFileHTTP` (protocol.md, sections 5 and 11): files of the caller's own account, copied. Other hosts are
+//! refused in this release.
 //!
 //! What lives here: reading `http://{account}/path`, and the order of parameters that older clients use. What does not:
 //! the copy (`ops::namespace`).

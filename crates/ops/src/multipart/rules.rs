@@ -8,10 +8,7 @@ use model::{
 };
 
 use super::{Limits, MultipartSpec};
-use crate::{
-    Detect, TypeRule, content_type, put, reference,
-    tree::{locate, may_write, parent_directory},
-};
+use crate::{Detect, TypeRule, content_type, put, reference, tree::may_write};
 
 /// How often, on average, every piece of an upload may be sent again.
 const RESENT_MAX: u64 = 10;
@@ -116,10 +113,10 @@ pub(super) fn create(
     if tx.unfinished_uploads(caller.account)? >= unfinished_max {
         return Err(Error::TooManyUploads);
     }
-    put::may_put(tx, caller, &spec.path, spec.parents)?;
+    let spot = put::may_put(tx, caller, &spec.path, spec.parents)?;
     // The directories are made now, so that completing needs no more rights than sending pieces.
-    let (full, at) = (caller.full(&spec.path), locate(tx, caller, &spec.path)?);
-    parent_directory(tx, caller, &at, &full, spec.parents, now.secs())?;
+    spot.directory(tx, caller, now)?;
+    let full = caller.full(&spec.path);
     tx.put_upload(&Multipart {
         id,
         account: caller.account,
@@ -300,7 +297,7 @@ pub(super) fn end_join(
     step(&mut upload, UploadState::Success, now)?;
     let pieces = current(tx, &upload)?;
     let parents = crate::Parents::Required;
-    put::may_put(tx, caller, &upload.path, parents)?;
+    let spot = put::may_put(tx, caller, &upload.path, parents)?;
     let attrs = model::FileAttrs {
         owner: upload.owner,
         size: upload.bytes,
@@ -309,7 +306,7 @@ pub(super) fn end_join(
         ctime: now.secs(),
         mtime: if upload.mtime == 0 { upload.created.secs() } else { upload.mtime },
     };
-    put::place(tx, caller, &upload.path, parents, attrs, content(pieces.iter()), now)?;
+    put::place(tx, caller, &spot, attrs, content(pieces.iter()), now)?;
     for piece in &pieces {
         step_piece(tx, id, piece, PieceState::Success)?;
     }
