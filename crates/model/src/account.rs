@@ -21,6 +21,21 @@ pub struct Account {
     pub root: DirId,
     /// The group that users of this account get unless created otherwise.
     pub gid: u32,
+    /// What it may hold.
+    pub quota: Quota,
+    /// Its files are served for a signed URL or a token alone (protocol.md, sections 9 and 10).
+    pub private: bool,
+    /// The secrets that sign its URLs as stored, encrypted: the newest first, two at most (section 10).
+    pub sealed_url_secrets: Vec<Vec<u8>>,
+}
+
+/// What an account may hold; `None`: as much as there is room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quota {
+    /// Bytes, counted as [`Usage::bytes`] counts them.
+    pub bytes: Option<u64>,
+    /// Files.
+    pub files: Option<u64>,
 }
 
 impl Account {

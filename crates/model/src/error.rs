@@ -91,6 +91,33 @@ pub enum Error {
     /// The account has as many unfinished uploads as it may have.
     #[error("too many unfinished multipart uploads")]
     TooManyUploads,
+    /// More requests, or more uploads at once, than the operator allows; worth another try after so many seconds.
+    #[error("too many requests")]
+    RateLimited {
+        /// Seconds after which another try may work.
+        retry_secs: u32,
+    },
+    /// It would take the account over the bytes or files it may hold.
+    #[error("account is over its quota")]
+    OverQuota,
+    /// The account has as many transfers queued and running as it may have.
+    #[error("too many transfers queued or running")]
+    TooManyJobs,
+    /// Not a URI, not one that is spoken here, or one of a host the operator does not allow.
+    #[error("invalid or forbidden URI")]
+    InvalidUri,
+    /// A signed URL that is forged, changed, outside its time, or used from elsewhere.
+    #[error("link is not valid")]
+    BadLink,
+    /// The operator has not set up what the call needs.
+    #[error("not configured")]
+    NotConfigured,
+    /// No transfer has that id.
+    #[error("no such job")]
+    NoSuchJob,
+    /// No callback has that id.
+    #[error("no such callback")]
+    NoSuchCallback,
     /// The client went away, or sent less than it said.
     #[error("request body ended early")]
     BodyCut,
@@ -109,6 +136,9 @@ pub enum Error {
     /// Overload, or a dependency is down: trying again later may work.
     #[error("service temporarily unavailable: {0}")]
     Unavailable(String),
+    /// Another server, from which content was to come, did not give it.
+    #[error("remote server: {0}")]
+    Upstream(String),
     /// A fault of storage.
     #[error("storage fault: {0}")]
     Storage(String),
@@ -120,7 +150,14 @@ pub enum Error {
 impl Error {
     /// Whether the fault is the server's: logged as an error where it is handled, never the caller's doing.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Error::Full | Error::Unavailable(_) | Error::Storage(_) | Error::Damaged(_))
+        matches!(
+            self,
+            Error::Full
+                | Error::Unavailable(_)
+                | Error::Upstream(_)
+                | Error::Storage(_)
+                | Error::Damaged(_)
+        )
     }
 }
 

@@ -16,7 +16,7 @@ mod secret;
 mod session;
 mod time;
 
-pub use account::{Account, AccountId, KeyPair, Usage, User, UserId};
+pub use account::{Account, AccountId, KeyPair, Quota, Usage, User, UserId};
 pub use blob::{BlobId, Digest, Extent, InlineId};
 pub use content_type::ContentType;
 pub use entry::{Content, DirId, Directory, File, FileAttrs, Kind, Node, Owner, Resolved};

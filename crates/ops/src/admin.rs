@@ -4,8 +4,8 @@
 
 use catalog::{Stats, Tx};
 use model::{
-    Account, AccountId, DirId, Directory, Error, Owner, Result, Secret, Time, TreePath, Usage,
-    User, UserId,
+    Account, AccountId, DirId, Directory, Error, Owner, Quota, Result, Secret, Time, TreePath,
+    Usage, User, UserId,
 };
 
 use crate::{Store, tree::make_chain};
@@ -27,6 +27,17 @@ pub struct NewUser {
     pub directory: TreePath,
     /// Changes nothing.
     pub read_only: bool,
+}
+
+/// What is to be changed of an account; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AccountChange {
+    /// Whether its files are served for a signed URL or a token alone.
+    pub private: Option<bool>,
+    /// Bytes it may hold; `Some(None)`: no limit.
+    pub quota_bytes: Option<Option<u64>>,
+    /// Files it may hold; `Some(None)`: no limit.
+    pub quota_files: Option<Option<u64>>,
 }
 
 /// The first account and user of a server.
@@ -104,6 +115,25 @@ impl Store {
         Account::check_name(name)?;
         let (name, now) = (name.to_owned(), self.now());
         self.0.catalog.write(move |tx| add_account(tx, &name, now)).await
+    }
+
+    /// Changes what is set of an account, and nothing else of it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`].
+    pub async fn change_account(&self, name: &str, change: AccountChange) -> Result<Account> {
+        let name = name.to_owned();
+        self.0
+            .catalog
+            .write(move |tx| {
+                let mut account = tx.account_by_name(&name)?.ok_or(Error::NoSuchAccount)?;
+                account.private = change.private.unwrap_or(account.private);
+                account.quota.bytes = change.quota_bytes.unwrap_or(account.quota.bytes);
+                account.quota.files = change.quota_files.unwrap_or(account.quota.files);
+                tx.put_account(&account)?;
+                Ok(account)
+            })
+            .await
     }
 
     /// All accounts, with what they hold.
@@ -206,7 +236,15 @@ fn add_account(tx: &mut dyn Tx, name: &str, now: Time) -> Result<Account> {
     let id = AccountId(others.iter().map(|a| a.id.0).max().unwrap_or(0) + 1);
     let gid = others.iter().map(|a| a.gid + 1).max().unwrap_or(FIRST_GID).max(FIRST_GID);
     let root = DirId(tx.fresh_id()?);
-    let account = Account { id, name: name.to_owned(), root, gid };
+    let account = Account {
+        id,
+        name: name.to_owned(),
+        root,
+        gid,
+        quota: Quota::default(),
+        private: false,
+        sealed_url_secrets: Vec::new(),
+    };
     tx.put_account(&account)?;
     tx.put_root(id, &Directory::new(root, Owner { uid: FIRST_UID, gid }, now.secs()))?;
     Ok(account)

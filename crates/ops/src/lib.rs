@@ -28,7 +28,7 @@ use blobs::Blobs;
 use catalog::Catalog;
 use model::Time;
 
-pub use admin::{Founded, NewUser, Status};
+pub use admin::{AccountChange, Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
 pub use get::{AccountRef, Candidate, Opened};
 pub use listing::{Listed, Page, Positions, Rows, Which};

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use model::{Secret, TreePath};
-use ops::{NewUser, Store};
+use ops::{AccountChange, NewUser, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
@@ -32,6 +32,13 @@ pub(crate) enum Command {
         name: String,
     },
     ListAccounts,
+    /// What is `None` stays as it is; a quota of 0 is none.
+    SetAccount {
+        name: String,
+        private: Option<bool>,
+        quota_bytes: Option<u64>,
+        quota_files: Option<u64>,
+    },
     AddUser {
         name: String,
         account: String,
@@ -88,7 +95,22 @@ async fn execute(store: &Store, command: Command) -> model::Result<Value> {
         Command::ListAccounts => Ok(store.accounts().await?.into_iter().map(|info| json!({
             "account": info.account.name, "gid": info.account.gid, "files": info.usage.files,
             "directories": info.usage.directories, "bytes": info.usage.bytes,
+            "private": info.account.private, "quota_bytes": info.account.quota.bytes,
+            "quota_files": info.account.quota.files,
         })).collect()),
+        Command::SetAccount { name, private, quota_bytes, quota_files } => {
+            let quota = |given: Option<u64>| given.map(|n| (n > 0).then_some(n));
+            let change = AccountChange {
+                private,
+                quota_bytes: quota(quota_bytes),
+                quota_files: quota(quota_files),
+            };
+            let account = store.change_account(&name, change).await?;
+            Ok(json!({
+                "account": account.name, "private": account.private,
+                "quota_bytes": account.quota.bytes, "quota_files": account.quota.files,
+            }))
+        }
         Command::AddUser { name, account, directory, uid, gid, read_only, password } => {
             let new = NewUser {
                 account,

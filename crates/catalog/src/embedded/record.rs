@@ -3,13 +3,14 @@
 //! What lives here: an implementation of [`Record`] for each kind of value. What does not: how fields become bytes
 //! (`codec`), under which key a record stands (`keys`), and multipart uploads (`upload_record`).
 //!
-//! Invariant: whatever can be put can be read back equal. All layouts are at version 1.
+//! Invariant: whatever can be put can be read back equal. Layouts are at version 1 unless they say what
+//! came later.
 
 use std::borrow::Cow;
 
 use model::{
     Account, AccountId, BlobId, Content, ContentType, Digest, DirId, Directory, Error, Extent,
-    File, FileAttrs, InlineId, KeyPair, Owner, Result, Secret, Session, SessionOrigin, Time,
+    File, FileAttrs, InlineId, KeyPair, Owner, Quota, Result, Secret, Session, SessionOrigin, Time,
     TreePath, Usage, User, UserId,
 };
 
@@ -202,23 +203,52 @@ impl Record<'_> for Directory {
 
 impl Record<'_> for Account {
     const WHAT: &'static str = "account";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn write(&self, out: &mut Out) {
         out.varint(self.id.0.into());
         out.text(&self.name);
         out.varint(self.root.0);
         out.varint(self.gid.into());
+        write_optional(self.quota.bytes, out);
+        write_optional(self.quota.files, out);
+        out.flag(self.private);
+        out.varint(self.sealed_url_secrets.len() as u64);
+        self.sealed_url_secrets.iter().for_each(|secret| out.bytes(secret));
     }
 
-    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
-        Ok(Self {
+    /// Version 1 had neither a quota nor anything of signed URLs.
+    fn read(version: u8, from: &mut In<'_>) -> Result<Self> {
+        let mut account = Self {
             id: AccountId(from.varint32()?),
             name: from.text()?.to_owned(),
             root: DirId(from.varint()?),
             gid: from.varint32()?,
-        })
+            quota: Quota::default(),
+            private: false,
+            sealed_url_secrets: Vec::new(),
+        };
+        if version > 1 {
+            account.quota.bytes = read_optional(from)?;
+            account.quota.files = read_optional(from)?;
+            account.private = from.flag()?;
+            let count = from.varint()?;
+            let secret = |_| Ok(from.bytes()?.to_vec());
+            account.sealed_url_secrets = (0..count).map(secret).collect::<Result<_>>()?;
+        }
+        Ok(account)
     }
+}
+
+fn write_optional(value: Option<u64>, out: &mut Out) {
+    out.flag(value.is_some());
+    out.varint(value.unwrap_or_default());
+}
+
+fn read_optional(from: &mut In<'_>) -> Result<Option<u64>> {
+    let some = from.flag()?;
+    let value = from.varint()?;
+    Ok(some.then_some(value))
 }
 
 impl Record<'_> for Usage {
@@ -293,8 +323,7 @@ impl Record<'_> for Session {
         });
         out.text(self.subdir.as_str());
         out.varint(self.created.0);
-        out.flag(self.expires.is_some());
-        out.varint(self.expires.unwrap_or_default().0);
+        write_optional(self.expires.map(|time| time.0), out);
         out.flag(self.updated);
     }
 
@@ -308,11 +337,7 @@ impl Record<'_> for Session {
             },
             subdir: read_path(from)?,
             created: Time(from.varint()?),
-            expires: {
-                let some = from.flag()?;
-                let time = Time(from.varint()?);
-                some.then_some(time)
-            },
+            expires: read_optional(from)?.map(Time),
             updated: from.flag()?,
         })
     }
@@ -377,5 +402,22 @@ impl<'a> Record<'a> for Payload<'a> {
 
     fn read(_: u8, from: &mut In<'a>) -> Result<Self> {
         Ok(Self(from.remainder()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::codec::{decode, encode};
+
+    #[test]
+    fn accounts_of_the_first_release_move_up() {
+        let old = [1, 7, 4, b'a', b'c', b'm', b'e', 3, 100];
+        let account: Account = decode(&old).unwrap();
+        assert_eq!((account.id, account.name.as_str()), (AccountId(7), "acme"));
+        assert_eq!((account.root, account.gid), (DirId(3), 100));
+        assert_eq!(account.quota, Quota::default());
+        assert!(!account.private && account.sealed_url_secrets.is_empty());
+        assert_eq!(decode::<Account>(&encode(&account)), Ok(account));
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use ::model::{
-    Account, AccountId, BlobId, Digest, DirId, Error, InlineId, KeyPair, Result, Secret, Session,
-    SessionOrigin, Time, TokenHash, TreePath, Usage, User, UserId,
+    Account, AccountId, BlobId, Digest, DirId, Error, InlineId, KeyPair, Quota, Result, Secret,
+    Session, SessionOrigin, Time, TokenHash, TreePath, Usage, User, UserId,
 };
 use bytes::Bytes;
 
@@ -16,6 +16,9 @@ fn account(id: u32, name: &str) -> Account {
         name: name.to_owned(),
         root: DirId(u64::from(id) << 40),
         gid: id + 7,
+        quota: Quota { bytes: (id.is_multiple_of(2)).then_some(u64::MAX), files: Some(id.into()) },
+        private: id.is_multiple_of(2),
+        sealed_url_secrets: vec![vec![id.to_le_bytes()[0]; 70]; usize::from(id.is_multiple_of(3))],
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) fn status(error: &Error) -> (StatusCode, &'static str) {
         | Error::ParentMissing
         | Error::NoSuchAccount
         | Error::NoSuchUser => (StatusCode::NOT_FOUND, "not found\n"),
-        Error::Denied | Error::BadToken | Error::BadCredentials => {
+        Error::Denied | Error::BadToken | Error::BadCredentials | Error::BadLink => {
             (StatusCode::FORBIDDEN, "permission denied\n")
         }
         Error::Exists
@@ -37,8 +37,15 @@ pub(super) fn status(error: &Error) -> (StatusCode, &'static str) {
         | Error::PieceTooLarge
         | Error::UploadTooLarge
         | Error::TooManyUploads
+        | Error::TooManyJobs
+        | Error::InvalidUri
+        | Error::NotConfigured
+        | Error::NoSuchJob
+        | Error::NoSuchCallback
         | Error::InvalidName(_) => (StatusCode::BAD_REQUEST, "bad request\n"),
-        Error::Unavailable(_) | Error::Full => {
+        Error::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "too many requests\n"),
+        Error::Upstream(_) => (StatusCode::BAD_GATEWAY, "remote server failed\n"),
+        Error::Unavailable(_) | Error::Full | Error::OverQuota => {
             (StatusCode::SERVICE_UNAVAILABLE, "service temporarily unavailable\n")
         }
         Error::Storage(_) | Error::Damaged(_) => {

@@ -78,7 +78,15 @@ impl Codes {
             Error::PieceGap => -5,
             Error::UploadAborted => -17,
             Error::NotFailed => -22,
-            Error::Full | Error::Unavailable(_) | Error::Storage(_) | Error::Damaged(_) => ours,
+            Error::RateLimited { .. } | Error::TooManyJobs => -56,
+            Error::OverQuota => -22,
+            Error::InvalidUri => -14,
+            Error::NotConfigured => -60,
+            Error::Full
+            | Error::Unavailable(_)
+            | Error::Upstream(_)
+            | Error::Storage(_)
+            | Error::Damaged(_) => ours,
             // Facts of bodies and of administration.
             Error::ChecksumMismatch
             | Error::BodyCut
@@ -87,6 +95,9 @@ impl Codes {
             | Error::PieceTooLarge
             | Error::UploadTooLarge
             | Error::InvalidName(_)
+            | Error::BadLink
+            | Error::NoSuchJob
+            | Error::NoSuchCallback
             | Error::NoSuchAccount
             | Error::NoSuchUser => INTERNAL_ERROR,
         }

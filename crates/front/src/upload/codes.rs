@@ -112,6 +112,7 @@ const BAD_REQUEST: Refusal = bad(-8, "bad request");
 const FULL: Refusal = refusal(StatusCode::SERVICE_UNAVAILABLE, -22, "no space left");
 const UNAVAILABLE: Refusal =
     refusal(StatusCode::SERVICE_UNAVAILABLE, -26, "service temporarily unavailable");
+const RATE_LIMITED: Refusal = refusal(StatusCode::TOO_MANY_REQUESTS, -56, "too many requests");
 const FAULT: Refusal = refusal(StatusCode::INTERNAL_SERVER_ERROR, -5, "service unavailable");
 /// What the table of paths has and this room does not.
 pub(super) const NOT_BUILT: Refusal =
@@ -185,9 +186,16 @@ fn login(error: &Error) -> Refusal {
         | Error::TooManyUploads
         | Error::InvalidName(_)
         | Error::NoSuchAccount
-        | Error::NoSuchUser => BAD_REQUEST,
-        Error::Full => FULL,
-        Error::Unavailable(_) => UNAVAILABLE,
+        | Error::NoSuchUser
+        | Error::TooManyJobs
+        | Error::InvalidUri
+        | Error::BadLink
+        | Error::NotConfigured
+        | Error::NoSuchJob
+        | Error::NoSuchCallback => BAD_REQUEST,
+        Error::RateLimited { .. } => RATE_LIMITED,
+        Error::Full | Error::OverQuota => FULL,
+        Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => FAULT,
     }
 }
@@ -223,9 +231,16 @@ fn directory(error: &Error) -> Refusal {
         | Error::TooManyUploads
         | Error::InvalidName(_)
         | Error::NoSuchAccount
-        | Error::NoSuchUser => BAD_REQUEST,
-        Error::Full => FULL,
-        Error::Unavailable(_) => UNAVAILABLE,
+        | Error::NoSuchUser
+        | Error::TooManyJobs
+        | Error::InvalidUri
+        | Error::BadLink
+        | Error::NotConfigured
+        | Error::NoSuchJob
+        | Error::NoSuchCallback => BAD_REQUEST,
+        Error::RateLimited { .. } => RATE_LIMITED,
+        Error::Full | Error::OverQuota => FULL,
+        Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => FAULT,
     }
 }
@@ -260,9 +275,16 @@ fn raw(error: &Error) -> Refusal {
         | Error::TooManyUploads
         | Error::InvalidName(_)
         | Error::NoSuchAccount
-        | Error::NoSuchUser => BAD_REQUEST,
-        Error::Full => FULL,
-        Error::Unavailable(_) => UNAVAILABLE,
+        | Error::NoSuchUser
+        | Error::TooManyJobs
+        | Error::InvalidUri
+        | Error::BadLink
+        | Error::NotConfigured
+        | Error::NoSuchJob
+        | Error::NoSuchCallback => BAD_REQUEST,
+        Error::RateLimited { .. } => RATE_LIMITED,
+        Error::Full | Error::OverQuota => FULL,
+        Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => FAULT,
     }
 }
@@ -299,9 +321,16 @@ fn multipart_create(error: &Error) -> Refusal {
         | Error::BodyCut
         | Error::InvalidName(_)
         | Error::NoSuchAccount
-        | Error::NoSuchUser => BAD_REQUEST,
-        Error::Full => FULL,
-        Error::Unavailable(_) => UNAVAILABLE,
+        | Error::NoSuchUser
+        | Error::TooManyJobs
+        | Error::InvalidUri
+        | Error::BadLink
+        | Error::NotConfigured
+        | Error::NoSuchJob
+        | Error::NoSuchCallback => BAD_REQUEST,
+        Error::RateLimited { .. } => RATE_LIMITED,
+        Error::Full | Error::OverQuota => FULL,
+        Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => {
             refusal(StatusCode::INTERNAL_SERVER_ERROR, -27, "internal error")
         }
@@ -343,9 +372,16 @@ fn multipart_piece(error: &Error) -> Refusal {
         | Error::InvalidContentType
         | Error::InvalidName(_)
         | Error::NoSuchAccount
-        | Error::NoSuchUser => BAD_REQUEST,
-        Error::Full => FULL,
-        Error::Unavailable(_) => UNAVAILABLE,
+        | Error::NoSuchUser
+        | Error::TooManyJobs
+        | Error::InvalidUri
+        | Error::BadLink
+        | Error::NotConfigured
+        | Error::NoSuchJob
+        | Error::NoSuchCallback => BAD_REQUEST,
+        Error::RateLimited { .. } => RATE_LIMITED,
+        Error::Full | Error::OverQuota => FULL,
+        Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => FAULT,
     }
 }
@@ -383,9 +419,16 @@ fn multipart_complete(error: &Error) -> Refusal {
         | Error::BodyCut
         | Error::InvalidName(_)
         | Error::NoSuchAccount
-        | Error::NoSuchUser => BAD_REQUEST,
-        Error::Full => FULL,
-        Error::Unavailable(_) => UNAVAILABLE,
+        | Error::NoSuchUser
+        | Error::TooManyJobs
+        | Error::InvalidUri
+        | Error::BadLink
+        | Error::NotConfigured
+        | Error::NoSuchJob
+        | Error::NoSuchCallback => BAD_REQUEST,
+        Error::RateLimited { .. } => RATE_LIMITED,
+        Error::Full | Error::OverQuota => FULL,
+        Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => FAULT,
     }
 }

@@ -1,0 +1,204 @@
+//! The command line: what may be typed, and what it asks for.
+
+use std::{io::Read, net::SocketAddr, path::PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use model::{Secret, TreePath};
+
+use super::{Config, Plan, file::Written};
+use crate::admin::Command;
+
+/// A self-hosted origin store that speaks the Agile origin-storage API.
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve a data directory; an empty one gets an account and a user.
+    Serve(ServeArgs),
+    /// Add or list accounts.
+    #[command(subcommand)]
+    Account(AccountVerb),
+    /// Add, list or change users. Passwords are read from standard input.
+    #[command(subcommand)]
+    User(UserVerb),
+    /// Show what a running server has done.
+    Status(DataArgs),
+}
+
+#[derive(Debug, Args)]
+struct DataArgs {
+    /// The data directory.
+    #[arg(long, env = "HEADWATER_DATA", default_value = "data")]
+    data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Address and port to listen on, plain HTTP; may be given more than once.
+    #[arg(long)]
+    listen: Vec<SocketAddr>,
+    /// A configuration file (TOML).
+    #[arg(long, env = "HEADWATER_CONFIG")]
+    config: Option<PathBuf>,
+    /// On an empty data directory: name of the first account.
+    #[arg(long)]
+    account: Option<String>,
+    /// On an empty data directory: name of the first user. Its password is taken from HEADWATER_PASSWORD.
+    #[arg(long)]
+    user: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountVerb {
+    /// Add an account.
+    Add {
+        /// Its name: the first segment of its paths.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List the accounts and what they hold.
+    List(DataArgs),
+    /// Change what is set of an account.
+    Set {
+        /// The account's name.
+        name: String,
+        /// Whether its files are served for a signed URL or a token alone.
+        #[arg(long)]
+        private: Option<bool>,
+        /// Bytes it may hold; 0: no limit.
+        #[arg(long)]
+        quota_bytes: Option<u64>,
+        /// Files it may hold; 0: no limit.
+        #[arg(long)]
+        quota_files: Option<u64>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum UserVerb {
+    /// Add a user; the password is the first line of standard input.
+    Add {
+        /// Its name, unique on the server.
+        name: String,
+        /// The account it belongs to.
+        #[arg(long)]
+        account: String,
+        /// The directory it is confined to; made when missing.
+        #[arg(long, default_value = "/")]
+        directory: String,
+        /// Owner of what it creates [default: the next free one].
+        #[arg(long)]
+        uid: Option<u32>,
+        /// Group of what it creates [default: the account's].
+        #[arg(long)]
+        gid: Option<u32>,
+        /// It changes nothing.
+        #[arg(long)]
+        read_only: bool,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List the users.
+    List(DataArgs),
+    /// Set a user's password (the first line of standard input) and end its sessions.
+    Passwd {
+        /// The user's name.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Deactivate a user and end its sessions.
+    Disable {
+        /// The user's name.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Activate a user that was deactivated.
+    Enable {
+        /// The user's name.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+impl Cli {
+    /// Reads the command line, the environment, the configuration file and, where a password is needed, standard input.
+    pub(crate) fn read() -> anyhow::Result<Plan> {
+        let plan = match Cli::parse().command {
+            Verb::Serve(args) => return Ok(Plan::Serve(Box::new(config(args)?))),
+            Verb::Status(data) => (data, Command::Status),
+            Verb::Account(AccountVerb::Add { name, data }) => (data, Command::AddAccount { name }),
+            Verb::Account(AccountVerb::List(data)) => (data, Command::ListAccounts),
+            Verb::Account(AccountVerb::Set { name, private, quota_bytes, quota_files, data }) => {
+                (data, Command::SetAccount { name, private, quota_bytes, quota_files })
+            }
+            Verb::User(UserVerb::List(data)) => (data, Command::ListUsers),
+            Verb::User(UserVerb::Disable { name, data }) => {
+                (data, Command::SetActive { name, active: false })
+            }
+            Verb::User(UserVerb::Enable { name, data }) => {
+                (data, Command::SetActive { name, active: true })
+            }
+            Verb::User(UserVerb::Passwd { name, data }) => {
+                (data, Command::SetPassword { name, password: read_password()? })
+            }
+            Verb::User(UserVerb::Add { name, account, directory, uid, gid, read_only, data }) => {
+                TreePath::parse(&directory).context("--directory")?;
+                let password = read_password()?;
+                let command =
+                    Command::AddUser { name, account, directory, uid, gid, read_only, password };
+                (data, command)
+            }
+        };
+        Ok(Plan::Admin { data: plan.0.data, command: plan.1 })
+    }
+}
+
+fn config(args: ServeArgs) -> anyhow::Result<Config> {
+    let written = Written::read(args.config.as_deref())?;
+    let password = std::env::var("HEADWATER_PASSWORD").ok().filter(|p| !p.is_empty());
+    Ok(Config {
+        data: args.data.data,
+        listen: written.listen(args.listen)?,
+        account: args.account.unwrap_or_else(|| "media".to_owned()),
+        user: args.user.unwrap_or_else(|| "admin".to_owned()),
+        password: password.map(Secret::new),
+        settings: written.settings(),
+        operations: written.operations(),
+        drain: written.drain(),
+    })
+}
+
+/// The first line of standard input, without its end.
+fn read_password() -> anyhow::Result<String> {
+    let mut text = String::new();
+    std::io::stdin().take(64 * 1024).read_to_string(&mut text).context("reading the password")?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => bail!("the password is read from standard input, and there was none"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}
