@@ -10,6 +10,7 @@ pub mod content_type;
 pub mod get;
 mod landing;
 pub mod listing;
+pub mod live;
 pub mod multipart;
 pub mod namespace;
 mod password;
@@ -30,12 +31,13 @@ use model::Time;
 
 pub use admin::{AccountChange, Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
-pub use get::{AccountRef, Candidate, Opened};
+pub use get::{AccountRef, Candidate, Found, Opened};
 pub use listing::{Listed, Page, Positions, Rows, Which};
+pub use live::Following;
 pub use model;
 pub use multipart::{MultipartSpec, PieceSpec, PieceUpload};
 pub use namespace::{IfThere, Parents, Stat};
-pub use put::{PutSpec, Stored, Upload};
+pub use put::{Expose, PutSpec, Stored, Upload};
 pub use session::{LoggedIn, NewKeyPair};
 
 use crate::{clock::Clock, password::Passwords, throttle::Throttle, vault::Vault};
@@ -55,6 +57,7 @@ struct Shared {
     limits: Limits,
     joiner: multipart::Joiner,
     prefixes: multipart::Prefixes,
+    arriving: live::Arriving,
 }
 
 /// What a [`Store`] is put together from.
@@ -105,6 +108,7 @@ impl Store {
             limits: parts.limits,
             joiner: multipart::Joiner::default(),
             prefixes: multipart::Prefixes::default(),
+            arriving: live::Arriving::default(),
         }))
     }
 

@@ -14,6 +14,7 @@ use crate::{
     Store, TypeRule,
     content_type::detect,
     landing::Landing,
+    live::Exposed,
     namespace::Parents,
     reference,
     tree::{count, locate, may_add, may_change, may_write, parent_directory},
@@ -32,6 +33,18 @@ pub struct PutSpec {
     pub checksum: Option<Digest>,
     /// The type it will be served with.
     pub content_type: TypeRule,
+    /// From when on it can be read.
+    pub expose: Expose,
+}
+
+/// From when on a file can be read (section 9, Expose-Egress).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expose {
+    /// When it has arrived and is durable. On one node a storage policy is met by then, too.
+    #[default]
+    Complete,
+    /// While it arrives.
+    Partial,
 }
 
 /// A stored file, as an answer shows it.
@@ -79,6 +92,16 @@ impl Upload {
         self.landing.size()
     }
 
+    /// Lets the file be read while it arrives, if `spec` says so and nothing came yet. Readers are cut off where the upload
+    /// is committed with another path.
+    pub fn expose(&mut self, spec: &PutSpec) {
+        if spec.expose == Expose::Partial && self.size() == 0 && !spec.path.is_root() {
+            let path = self.caller.full(&spec.path);
+            let rule = spec.content_type.clone();
+            self.landing.expose(Exposed::new(&self.store, self.caller.account, path, rule));
+        }
+    }
+
     /// Takes the next bytes. What is taken and not yet on disk is bounded.
     ///
     /// # Errors
@@ -98,8 +121,11 @@ impl Upload {
     }
 
     async fn commit_now(self, spec: PutSpec) -> Result<Stored> {
-        let (store, caller) = (self.store, self.caller);
-        let landed = self.landing.end(spec.checksum).await?;
+        let (store, caller, mut landing) = (self.store, self.caller, self.landing);
+        // Kept to the end of this: readers that followed learn how it ended.
+        let path = caller.full(&spec.path);
+        let exposed = landing.hide().filter(|e| spec.expose == Expose::Partial && e.is_at(&path));
+        let landed = landing.end(spec.checksum).await?;
         let now = store.now();
         let name = spec.path.name().unwrap_or("");
         let attrs = FileAttrs {
@@ -118,6 +144,9 @@ impl Upload {
                 place(tx, &caller, &spot, attrs.clone(), content, now)
             })
             .await?;
+        if let Some(exposed) = exposed {
+            exposed.whole();
+        }
         Ok(stored)
     }
 }

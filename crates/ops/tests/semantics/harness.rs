@@ -99,6 +99,7 @@ pub(crate) fn path(text: &str) -> TreePath {
 
 pub(crate) fn spec(at: &TreePath, parents: Parents) -> PutSpec {
     PutSpec {
+        expose: ops::Expose::Complete,
         path: at.clone(),
         parents,
         mtime: None,
