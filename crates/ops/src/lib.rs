@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod clock;
 pub mod content_type;
+pub mod event;
 pub mod get;
 mod landing;
 pub mod listing;
@@ -52,12 +53,14 @@ struct Shared {
     blobs: Arc<dyn Blobs>,
     clock: Arc<dyn Clock>,
     vault: Vault,
+    outbound: outbound::Client,
     passwords: Passwords,
     throttle: Throttle,
     limits: Limits,
     joiner: multipart::Joiner,
     prefixes: multipart::Prefixes,
     arriving: live::Arriving,
+    bell: event::Bell,
 }
 
 /// What a [`Store`] is put together from.
@@ -70,6 +73,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Encrypts what must be readable again.
     pub vault: Vault,
+    /// Requests to other servers.
+    pub outbound: outbound::Client,
     /// What the operator may set.
     pub limits: Limits,
 }
@@ -83,6 +88,8 @@ pub struct Limits {
     pub signature_secs_max: u64,
     /// Limits of multipart uploads.
     pub multipart: multipart::Limits,
+    /// How callbacks are told.
+    pub events: event::Limits,
 }
 
 impl Default for Limits {
@@ -91,6 +98,7 @@ impl Default for Limits {
             slow_down: throttle::SlowDown::default(),
             signature_secs_max: 7 * 86_400,
             multipart: multipart::Limits::default(),
+            events: event::Limits::default(),
         }
     }
 }
@@ -103,12 +111,14 @@ impl Store {
             blobs: parts.blobs,
             clock: parts.clock,
             vault: parts.vault,
+            outbound: parts.outbound,
             passwords: Passwords::new(),
             throttle: Throttle::new(parts.limits.slow_down),
             limits: parts.limits,
             joiner: multipart::Joiner::default(),
             prefixes: multipart::Prefixes::default(),
             arriving: live::Arriving::default(),
+            bell: event::Bell::default(),
         }))
     }
 

@@ -6,13 +6,14 @@
 use bytes::Bytes;
 use catalog::{Place, Read, Tx};
 use model::{
-    Caller, Content, Digest, Directory, Error, File, FileAttrs, Resolved, Result, Time, TreePath,
-    limits,
+    Caller, Content, Digest, Directory, Error, EventKind, File, FileAttrs, Resolved, Result, Time,
+    TreePath, limits,
 };
 
 use crate::{
     Store, TypeRule,
     content_type::detect,
+    event::{self, News},
     landing::Landing,
     live::Exposed,
     namespace::Parents,
@@ -126,7 +127,7 @@ impl Upload {
         let path = caller.full(&spec.path);
         let exposed = landing.hide().filter(|e| spec.expose == Expose::Partial && e.is_at(&path));
         let landed = landing.end(spec.checksum).await?;
-        let now = store.now();
+        let (now, kind) = (store.now(), EventKind::Upload);
         let name = spec.path.name().unwrap_or("");
         let attrs = FileAttrs {
             owner: caller.owner,
@@ -141,9 +142,10 @@ impl Upload {
         landed
             .place(&store, move |tx, content| {
                 let spot = may_put(tx, &caller, &spec.path, spec.parents)?;
-                place(tx, &caller, &spot, attrs.clone(), content, now)
+                place(tx, &caller, &spot, kind, attrs.clone(), content, now)
             })
             .await?;
+        store.0.bell.ring();
         if let Some(exposed) = exposed {
             exposed.whole();
         }
@@ -196,11 +198,12 @@ pub(crate) fn may_put<R: Read + ?Sized>(
 }
 
 /// Puts a file where [`may_put`], in the same transaction, allowed it: replaces what is there and lets go of its
-/// content, makes missing directories, touches the directory, counts.
+/// content, makes missing directories, touches the directory, counts, and tells whom it concerns.
 pub(crate) fn place(
     tx: &mut dyn Tx,
     caller: &Caller,
     spot: &Spot,
+    kind: EventKind,
     attrs: FileAttrs,
     content: Content,
     now: Time,
@@ -209,6 +212,8 @@ pub(crate) fn place(
     let name = spot.full.name().ok_or(Error::IsDirectory)?;
     let (replaced, size) = (spot.at.file.as_ref(), attrs.size);
     let place = Place { account: caller.account, dir: dir.id, name };
+    let news = News { kind, path: &spot.full, old_path: None, attrs: Some(&attrs) };
+    event::tell(tx, caller.account, &news, now)?;
     tx.put_file(place, &File { number: 0, attrs, content })?;
     tx.touch_directory(caller.account, dir.id, now.secs())?;
     if let Some(old) = replaced {
