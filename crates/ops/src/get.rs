@@ -51,16 +51,23 @@ enum Source {
 const LOOKUPS_MAX: usize = 3;
 
 impl Store {
-    /// Opens the first candidate that names a file. Without `body` only its attributes are looked up. With `live`, a
-    /// file that is arriving and may be read meanwhile counts, and goes before the one it will replace.
+    /// Opens the first candidate that names a file. Without `body` only its attributes are looked up. A file
+    /// that is arriving and may be read meanwhile counts, and goes before the one it will replace; without `open_end`
+    /// only if its size is known.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Damaged`], [`Error::Storage`] when its bytes cannot be opened.
-    pub async fn get(&self, candidates: Vec<Candidate>, body: bool, live: bool) -> Result<Found> {
+    pub async fn get(
+        &self,
+        candidates: Vec<Candidate>,
+        body: bool,
+        open_end: bool,
+    ) -> Result<Found> {
         // Looked up before the catalog is: an upload that ends in between is found there.
         let mut arriving = None;
-        if live && !self.0.arriving.is_empty() {
-            arriving = self.arriving(&candidates).await?;
+        if !self.0.arriving.is_empty() {
+            let usable = |(_, file): &(usize, Following)| open_end || file.size().is_some();
+            arriving = self.arriving(&candidates).await?.filter(usable);
         }
         let mut lookup = 1;
         loop {

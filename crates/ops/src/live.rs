@@ -4,7 +4,8 @@
 //! how bytes arrive (`landing`), what becomes of them (`put`). Kept in memory, since what is arriving arrives at this
 //! process and ends with it. The invariants: a reader gets the bytes of one upload and no other; it learns the end only
 //! when the file is durable under its name; an upload that comes to no such end, for whatever reason, ends its readers
-//! with an error.
+//! with an error, and where its size was announced the last byte is kept back until then, so that no reader has all of
+//! it before it is known to be good.
 
 use std::{
     collections::HashMap,
@@ -37,6 +38,8 @@ pub(crate) struct Arriving {
 struct Live {
     name: String,
     rule: TypeRule,
+    /// How many bytes it will have, where that is known.
+    size: Option<u64>,
     progress: watch::Sender<Progress>,
     source: Mutex<Source>,
 }
@@ -87,11 +90,17 @@ pub(crate) struct Exposed {
 }
 
 impl Exposed {
-    /// Shows an upload of which nothing came yet. `path`: from the account's top directory.
-    pub(crate) fn new(store: &Store, account: AccountId, path: TreePath, rule: TypeRule) -> Self {
+    /// Shows an upload of which nothing came yet. `path`: from the account's top directory; `size`: what was announced.
+    pub(crate) fn new(
+        store: &Store,
+        (account, path): Key,
+        rule: TypeRule,
+        size: Option<u64>,
+    ) -> Self {
         let live = Arc::new(Live {
             name: path.name().unwrap_or_default().to_owned(),
             rule,
+            size,
             progress: watch::Sender::default(),
             source: Mutex::default(),
         });
@@ -125,7 +134,11 @@ impl Exposed {
 
     /// The file is durable under its name.
     pub(crate) fn whole(self) {
-        self.live.progress.send_modify(|progress| progress.end = Some(End::Whole));
+        let size = self.live.size;
+        self.live.progress.send_modify(|progress| {
+            let as_said = size.is_none_or(|size| size == progress.bytes);
+            progress.end = Some(if as_said { End::Whole } else { End::GivenUp });
+        });
     }
 }
 
@@ -161,6 +174,11 @@ pub struct Following {
 }
 
 impl Following {
+    /// How many bytes the file will have, where that is known.
+    pub fn size(&self) -> Option<u64> {
+        self.live.size
+    }
+
     /// The type the file is served with, as far as its name and what has arrived tell.
     pub fn content_type(&self) -> ContentType {
         let head = self.live.source().head.clone();
@@ -173,15 +191,21 @@ impl Following {
     /// # Errors
     /// [`Error::BodyCut`] when the upload was given up; [`Error::Damaged`], [`Error::Storage`].
     pub async fn read(&mut self, offset: u64, len: usize) -> Result<Bytes> {
-        let ready = |progress: &Progress| progress.bytes > offset || progress.end.is_some();
+        let kept_back = |progress: &Progress| match (progress.end, self.live.size) {
+            (None, Some(size)) => progress.bytes.min(size.saturating_sub(1)),
+            (Some(_), _) | (None, None) => progress.bytes,
+        };
+        let ready = |progress: &Progress| kept_back(progress) > offset || progress.end.is_some();
         // The sender lives as long as `live` does.
         let progress = *self.changes.wait_for(ready).await.map_err(|_| Error::BodyCut)?;
         if progress.end == Some(End::GivenUp) {
             return Err(Error::BodyCut);
         }
-        if progress.bytes <= offset {
+        let there = kept_back(&progress).saturating_sub(offset);
+        if there == 0 {
             return Ok(Bytes::new());
         }
+        let len = len.min(usize::try_from(there).unwrap_or(usize::MAX));
         let stage = {
             let source = self.live.source();
             match &source.stage {

@@ -94,12 +94,12 @@ impl Upload {
     }
 
     /// Lets the file be read while it arrives, if `spec` says so and nothing came yet. Readers are cut off where the upload
-    /// is committed with another path.
-    pub fn expose(&mut self, spec: &PutSpec) {
+    /// is committed with another path. `size`: how many bytes will come, where that is known.
+    pub fn expose(&mut self, spec: &PutSpec, size: Option<u64>) {
         if spec.expose == Expose::Partial && self.size() == 0 && !spec.path.is_root() {
-            let path = self.caller.full(&spec.path);
+            let key = (self.caller.account, self.caller.full(&spec.path));
             let rule = spec.content_type.clone();
-            self.landing.expose(Exposed::new(&self.store, self.caller.account, path, rule));
+            self.landing.expose(Exposed::new(&self.store, key, rule, size));
         }
     }
 

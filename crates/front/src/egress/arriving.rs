@@ -1,10 +1,14 @@
 //! A file that is read while it arrives (protocol.md, section 9, PARTIAL).
 //!
-//! Neither size nor checksum are known yet: the answer has no length, no validators, and no ranges (a `Range` is ignored, as
-//! RFC 9110, section 14.2 lets a server do), and it comes in chunks, so that its end says that the file is whole.
+//! The checksum is not known yet: the answer has no validators and no ranges (a `Range` is ignored, as RFC 9110, section
+//! 14.2 lets a server do). Where the size is not known either, it comes in chunks, so that its end says that the file is
+//! whole; where it is, the last byte comes when the file is whole.
 
 use futures_util::Stream;
-use http::{HeaderValue, header::ACCEPT_RANGES};
+use http::{
+    HeaderValue,
+    header::{ACCEPT_RANGES, CONTENT_LENGTH},
+};
 use ops::Following;
 
 use super::headers;
@@ -16,7 +20,14 @@ const PIECE_BYTES: usize = 256 * 1024;
 /// The answer, which follows the file.
 pub(super) fn answer(file: Following) -> Reply {
     let content_type = file.content_type();
-    let mut reply = Reply::new(Body::open(pieces(file)));
+    let size = file.size();
+    let mut reply = Reply::new(match size {
+        Some(size) => Body::stream(size, pieces(file)),
+        None => Body::open(pieces(file)),
+    });
+    if let Some(size) = size {
+        reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+    }
     headers::put(reply.headers_mut(), http::header::CONTENT_TYPE, content_type.as_str());
     reply.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("none"));
     reply

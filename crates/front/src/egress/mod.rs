@@ -59,8 +59,8 @@ async fn find(front: &Front, request: &Request, body: bool) -> Result<Found, Err
     let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let host = request.uri().host().or(named);
     // The end of a body without a length cannot be told from a cut connection before HTTP/1.1.
-    let arriving = request.version() >= Version::HTTP_11;
-    front.store.get(candidates::candidates(host, &path), body, arriving).await
+    let open_end = request.version() >= Version::HTTP_11;
+    front.store.get(candidates::candidates(host, &path), body, open_end).await
 }
 
 fn refuse(error: &Error) -> Reply {

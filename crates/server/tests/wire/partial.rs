@@ -164,6 +164,52 @@ fn head_ranges_and_old_clients() {
 }
 
 #[test]
+fn where_the_size_is_known_the_last_byte_waits_for_the_end() {
+    let server = Server::start();
+    let anna = server.login();
+    for (name, len) in [("small", 100), ("large", 3_000_000)] {
+        let body = noise(3, len);
+        for whole in [false, true] {
+            let length = len.to_string();
+            let ask =
+                anna.raw("/", name).with(PARTIAL.0, PARTIAL.1).with("Content-Length", &length);
+            let mut upload = Connection::open(anna.address);
+            upload.send_head(&ask);
+            upload.send(&body[..len / 2]).unwrap();
+            // A client of HTTP/1.0, as proxies are by default, can follow, too.
+            let mut readers = Vec::new();
+            let end = Instant::now() + crate::harness::PATIENCE;
+            while readers.len() < 2 {
+                let version = readers.len();
+                let mut reader = Connection::open(anna.address);
+                let head = format!("GET /acme/{name} HTTP/1.{version}\r\nHost: x\r\n\r\n");
+                reader.send(head.as_bytes()).unwrap();
+                let head = reader.answer_head().unwrap();
+                if head.status == 200 && head.header("ETag").is_none() {
+                    assert_eq!(head.must("Content-Length"), length);
+                    assert_eq!(reader.exactly(len / 2), body[..len / 2]);
+                    readers.push(reader);
+                }
+                assert!(Instant::now() < end, "{head:?}");
+            }
+            upload.send(&body[len / 2..len - 1]).unwrap();
+            for reader in &mut readers {
+                let rest = reader.exactly(len - 1 - len / 2);
+                assert!(rest == body[len / 2..len - 1]);
+            }
+            if !whole {
+                drop(upload);
+                readers.iter_mut().for_each(|reader| assert!(reader.is_closed_by_server()));
+                continue;
+            }
+            upload.send(&body[len - 1..]).unwrap();
+            assert_eq!(upload.answer("POST").unwrap().told(), (200, 0));
+            readers.iter_mut().for_each(|reader| assert_eq!(reader.exactly(1), body[len - 1..]));
+        }
+    }
+}
+
+#[test]
 fn a_form_can_be_followed() {
     let server = Server::start();
     let anna = server.login();

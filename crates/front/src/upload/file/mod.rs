@@ -127,7 +127,7 @@ impl Desk<'_> {
         if let Ok(spec) = self.said().put(part)
             && self.front.store.check_put(&self.caller, &spec).await.is_ok()
         {
-            upload.expose(&spec);
+            upload.expose(&spec, None);
         }
         upload
     }
