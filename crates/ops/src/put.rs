@@ -6,16 +6,17 @@
 use bytes::Bytes;
 use catalog::{Place, Read, Tx};
 use model::{
-    Caller, Content, Digest, Directory, Error, File, FileAttrs, Resolved, Result, Time, TreePath,
-    limits,
+    AccountId, Caller, Content, Digest, Directory, Error, File, FileAttrs, Resolved, Result, Time,
+    TreePath, limits,
 };
 
 use crate::{
-    Store, TypeRule,
+    Room, Store, TypeRule,
     content_type::detect,
     landing::Landing,
     namespace::Parents,
-    reference,
+    quota, reference,
+    slots::Slot,
     tree::{count, locate, may_add, may_change, may_write, parent_directory},
 };
 
@@ -50,26 +51,46 @@ pub struct Upload {
     store: Store,
     caller: Caller,
     landing: Landing,
+    room: Room,
+    slot: Slot,
 }
 
 impl Store {
-    /// Whether an upload would be refused for what is known before its first byte.
+    /// Whether an upload would be refused for what is known before its first byte: `len` bytes, if it was said how many.
+    /// Returns how large the file may be.
     ///
     /// # Errors
     /// [`Error::ParentMissing`], [`Error::IsDirectory`], [`Error::NotDirectory`], [`Error::Denied`],
-    /// [`Error::InvalidPath`] (the root), [`Error::InvalidMtime`].
-    pub async fn check_put(&self, caller: &Caller, spec: &PutSpec) -> Result<()> {
+    /// [`Error::InvalidPath`] (the root), [`Error::InvalidMtime`], [`Error::OverQuota`].
+    pub async fn check_put(
+        &self,
+        caller: &Caller,
+        spec: &PutSpec,
+        len: Option<u64>,
+    ) -> Result<Room> {
         if spec.mtime.is_some_and(|mtime| mtime > limits::MTIME_MAX) {
             return Err(Error::InvalidMtime);
         }
         let (caller, path, parents) = (caller.clone(), spec.path.clone(), spec.parents);
-        self.0.catalog.read(move |tx| may_put(tx, &caller, &path, parents).map(drop)).await
+        self.0
+            .catalog
+            .read(move |tx| {
+                let room = may_put(tx, &caller, &path, parents)?.room(tx, caller.account)?;
+                room.takes(quota::at_least(len))?;
+                Ok(room)
+            })
+            .await
     }
 
-    /// Begins an upload.
-    pub fn upload(&self, caller: &Caller) -> Upload {
+    /// Begins an upload. It counts among the account's until it is dropped or done.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`]: the account has as many as it may have at once.
+    pub fn upload(&self, caller: &Caller) -> Result<Upload> {
+        let slot = self.0.slots.take(caller.account)?;
         let landing = Landing::inline(self, caller.account);
-        Upload { store: self.clone(), caller: caller.clone(), landing }
+        let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
+        Ok(Upload { store, caller, landing, room, slot })
     }
 }
 
@@ -79,11 +100,17 @@ impl Upload {
         self.landing.size()
     }
 
+    /// Says how large the file may be: bytes past that are refused as they come.
+    pub fn bound(&mut self, room: Room) {
+        self.room = room;
+    }
+
     /// Takes the next bytes. What is taken and not yet on disk is bounded.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Storage`].
+    /// [`Error::OverQuota`], [`Error::Full`], [`Error::Storage`].
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.room.takes(self.landing.size() + bytes.len() as u64)?;
         self.landing.write(bytes).await
     }
 
@@ -98,7 +125,7 @@ impl Upload {
     }
 
     async fn commit_now(self, spec: PutSpec) -> Result<Stored> {
-        let (store, caller) = (self.store, self.caller);
+        let (store, caller, _slot) = (self.store, self.caller, self.slot);
         let landed = self.landing.end(spec.checksum).await?;
         let now = store.now();
         let name = spec.path.name().unwrap_or("");
@@ -140,6 +167,11 @@ impl Spot {
     ) -> Result<Directory> {
         parent_directory(tx, caller, &self.at, &self.full, self.parents, now.secs())
     }
+
+    /// How large the file may be.
+    pub(crate) fn room<R: Read + ?Sized>(&self, tx: &mut R, account: AccountId) -> Result<Room> {
+        quota::room(tx, account, |_| Ok(self.at.file.as_ref().map(|file| file.attrs.size)))
+    }
 }
 
 /// Whether the caller may put a file at `path`, and where that is.
@@ -167,7 +199,7 @@ pub(crate) fn may_put<R: Read + ?Sized>(
 }
 
 /// Puts a file where [`may_put`], in the same transaction, allowed it: replaces what is there and lets go of its
-/// content, makes missing directories, touches the directory, counts.
+/// content, makes missing directories, touches the directory, counts. Refuses what the account has no room for.
 pub(crate) fn place(
     tx: &mut dyn Tx,
     caller: &Caller,
@@ -176,6 +208,7 @@ pub(crate) fn place(
     content: Content,
     now: Time,
 ) -> Result<()> {
+    spot.room(tx, caller.account)?.takes(attrs.size)?;
     let dir = spot.directory(tx, caller, now)?;
     let name = spot.full.name().ok_or(Error::IsDirectory)?;
     let (replaced, size) = (spot.at.file.as_ref(), attrs.size);

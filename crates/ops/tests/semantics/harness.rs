@@ -114,8 +114,9 @@ pub(crate) async fn put(
     spec: PutSpec,
     content: &[u8],
 ) -> Result<()> {
-    store.check_put(caller, &spec).await?;
-    let mut upload = store.upload(caller);
+    let room = store.check_put(caller, &spec, Some(content.len() as u64)).await?;
+    let mut upload = store.upload(caller)?;
+    upload.bound(room);
     for piece in content.chunks(7_000) {
         upload.write(Bytes::copy_from_slice(piece)).await?;
     }
