@@ -149,7 +149,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
 
 /// What a client is told to wait: no less than the time, and never nothing.
 fn whole_secs(wait: Duration) -> u32 {
-    let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let secs = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
     u32::try_from(secs.max(1)).unwrap_or(u32::MAX)
 }
 

@@ -38,6 +38,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    /// The same with limits of its own.
+    pub(crate) fn with(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let catalog =
             Embedded::open(dir.path().join("catalog"), catalog::embedded::Options::default());
@@ -48,7 +53,7 @@ impl Bench {
             blobs: blobs.clone(),
             clock: clock.clone(),
             vault: Vault::new(&[1; 32]),
-            limits: Limits::default(),
+            limits,
         });
         Self { store, blobs, clock, dir }
     }
