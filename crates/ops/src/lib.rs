@@ -7,9 +7,11 @@
 pub mod admin;
 pub mod clock;
 pub mod content_type;
+pub mod event;
 pub mod get;
 mod landing;
 pub mod listing;
+pub mod live;
 pub mod multipart;
 pub mod namespace;
 mod password;
@@ -33,12 +35,13 @@ use model::Time;
 
 pub use admin::{AccountChange, Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
-pub use get::{AccountRef, Candidate, Opened};
+pub use get::{AccountRef, Candidate, Found, Opened};
 pub use listing::{Listed, Page, Positions, Rows, Which};
+pub use live::Following;
 pub use model;
 pub use multipart::{MultipartSpec, PieceSpec, PieceUpload};
 pub use namespace::{IfThere, Parents, Stat};
-pub use put::{PutSpec, Stored, Upload};
+pub use put::{Expose, PutSpec, Stored, Upload};
 pub use quota::Room;
 pub use session::{LoggedIn, NewKeyPair};
 
@@ -54,6 +57,7 @@ struct Shared {
     blobs: Arc<dyn Blobs>,
     clock: Arc<dyn Clock>,
     vault: Vault,
+    outbound: outbound::Client,
     passwords: Passwords,
     throttle: Throttle,
     limits: Limits,
@@ -61,6 +65,8 @@ struct Shared {
     slots: slots::Slots,
     joiner: multipart::Joiner,
     prefixes: multipart::Prefixes,
+    arriving: live::Arriving,
+    bell: event::Bell,
 }
 
 /// What a [`Store`] is put together from.
@@ -73,6 +79,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Encrypts what must be readable again.
     pub vault: Vault,
+    /// Requests to other servers.
+    pub outbound: outbound::Client,
     /// What the operator may set.
     pub limits: Limits,
 }
@@ -90,6 +98,8 @@ pub struct Limits {
     pub rate: rate::Limits,
     /// Uploads of one account at the same time; 0: no limit.
     pub uploads_per_account: u32,
+    /// How callbacks are told.
+    pub events: event::Limits,
 }
 
 impl Default for Limits {
@@ -100,6 +110,7 @@ impl Default for Limits {
             multipart: multipart::Limits::default(),
             rate: rate::Limits::default(),
             uploads_per_account: 0,
+            events: event::Limits::default(),
         }
     }
 }
@@ -112,6 +123,7 @@ impl Store {
             blobs: parts.blobs,
             clock: parts.clock,
             vault: parts.vault,
+            outbound: parts.outbound,
             passwords: Passwords::new(),
             throttle: Throttle::new(parts.limits.slow_down),
             rates: rate::Rates::new(parts.limits.rate),
@@ -119,6 +131,8 @@ impl Store {
             limits: parts.limits,
             joiner: multipart::Joiner::default(),
             prefixes: multipart::Prefixes::default(),
+            arriving: live::Arriving::default(),
+            bell: event::Bell::default(),
         }))
     }
 

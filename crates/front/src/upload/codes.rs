@@ -204,6 +204,7 @@ fn login(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
@@ -250,6 +251,7 @@ fn directory(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
@@ -295,6 +297,7 @@ fn raw(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
@@ -342,6 +345,7 @@ fn multipart_create(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
@@ -394,6 +398,7 @@ fn multipart_piece(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
@@ -442,6 +447,7 @@ fn multipart_complete(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob

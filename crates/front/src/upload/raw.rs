@@ -75,6 +75,7 @@ async fn store(
     spec: PutSpec,
     bytes_max: u64,
 ) -> Result<Stored, Fault> {
+    upload.expose(&spec);
     while let Some(frame) = body.frame().await {
         if let Ok(bytes) = frame?.into_data() {
             take(&mut upload, bytes, bytes_max).await?;

@@ -268,6 +268,7 @@ impl Written {
                 waiting_max: login.waiting_max,
             },
             signature_secs_max: limits.signature_seconds,
+            events: ops::Limits::default().events,
             multipart: multipart::Limits {
                 pieces_max: multipart.pieces_max,
                 piece_bytes_max: multipart.piece_bytes_max,

@@ -92,8 +92,15 @@ impl Desk<'_> {
             return Err(Fault::FileTwice);
         }
         self.check(0).await?;
-        let path = self.said().put(&part).map_or_else(|_| TreePath::root(), |spec| spec.path);
-        self.upload.bound(self.front.store.room(&self.caller, &path).await?);
+        let (said, store) = (self.said().put(&part).ok(), &self.front.store);
+        let path = said.as_ref().map_or_else(TreePath::root, |spec| spec.path.clone());
+        self.upload.bound(store.room(&self.caller, &path).await?);
+        // It can be read meanwhile if all that was said before it comes to that.
+        if let Some(spec) = said
+            && store.check_put(&self.caller, &spec, Some(0)).await.is_ok()
+        {
+            self.upload.expose(&spec);
+        }
         self.part = Some(part);
         Ok(())
     }
