@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 
 use ops::Store;
 
-pub use settings::Settings;
+pub use settings::{FormLimits, Settings};
 
 /// What every room needs: the operations and what the operator set.
 #[derive(Clone)]

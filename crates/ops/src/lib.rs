@@ -16,9 +16,12 @@ pub mod multipart;
 pub mod namespace;
 mod password;
 pub mod put;
+pub mod quota;
+pub mod rate;
 mod reference;
 pub mod session;
 pub mod signature;
+mod slots;
 pub mod sweep;
 pub mod throttle;
 mod tree;
@@ -39,6 +42,7 @@ pub use model;
 pub use multipart::{MultipartSpec, PieceSpec, PieceUpload};
 pub use namespace::{IfThere, Parents, Stat};
 pub use put::{Expose, PutSpec, Stored, Upload};
+pub use quota::Room;
 pub use session::{LoggedIn, NewKeyPair};
 
 use crate::{clock::Clock, password::Passwords, throttle::Throttle, vault::Vault};
@@ -57,6 +61,8 @@ struct Shared {
     passwords: Passwords,
     throttle: Throttle,
     limits: Limits,
+    rates: rate::Rates,
+    slots: slots::Slots,
     joiner: multipart::Joiner,
     prefixes: multipart::Prefixes,
     arriving: live::Arriving,
@@ -88,6 +94,10 @@ pub struct Limits {
     pub signature_secs_max: u64,
     /// Limits of multipart uploads.
     pub multipart: multipart::Limits,
+    /// Requests of an address and of a user.
+    pub rate: rate::Limits,
+    /// Uploads of one account at the same time; 0: no limit.
+    pub uploads_per_account: u32,
     /// How callbacks are told.
     pub events: event::Limits,
 }
@@ -98,6 +108,8 @@ impl Default for Limits {
             slow_down: throttle::SlowDown::default(),
             signature_secs_max: 7 * 86_400,
             multipart: multipart::Limits::default(),
+            rate: rate::Limits::default(),
+            uploads_per_account: 0,
             events: event::Limits::default(),
         }
     }
@@ -114,6 +126,8 @@ impl Store {
             outbound: parts.outbound,
             passwords: Passwords::new(),
             throttle: Throttle::new(parts.limits.slow_down),
+            rates: rate::Rates::new(parts.limits.rate),
+            slots: slots::Slots::new(parts.limits.uploads_per_account),
             limits: parts.limits,
             joiner: multipart::Joiner::default(),
             prefixes: multipart::Prefixes::default(),

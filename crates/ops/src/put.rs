@@ -6,18 +6,19 @@
 use bytes::Bytes;
 use catalog::{Place, Read, Tx};
 use model::{
-    Caller, Content, Digest, Directory, Error, EventKind, File, FileAttrs, Resolved, Result, Time,
-    TreePath, limits,
+    AccountId, Caller, Content, Digest, Directory, Error, EventKind, File, FileAttrs, Resolved,
+    Result, Time, TreePath, limits,
 };
 
 use crate::{
-    Store, TypeRule,
+    Room, Store, TypeRule,
     content_type::detect,
     event::{self, News},
     landing::Landing,
     live::Exposed,
     namespace::Parents,
-    reference,
+    quota, reference,
+    slots::Slot,
     tree::{count, locate, may_add, may_change, may_write, parent_directory},
 };
 
@@ -64,26 +65,46 @@ pub struct Upload {
     store: Store,
     caller: Caller,
     landing: Landing,
+    room: Room,
+    slot: Slot,
 }
 
 impl Store {
-    /// Whether an upload would be refused for what is known before its first byte.
+    /// Whether an upload would be refused for what is known before its first byte: `len` bytes, if it was said how many.
+    /// Returns how large the file may be.
     ///
     /// # Errors
     /// [`Error::ParentMissing`], [`Error::IsDirectory`], [`Error::NotDirectory`], [`Error::Denied`],
-    /// [`Error::InvalidPath`] (the root), [`Error::InvalidMtime`].
-    pub async fn check_put(&self, caller: &Caller, spec: &PutSpec) -> Result<()> {
+    /// [`Error::InvalidPath`] (the root), [`Error::InvalidMtime`], [`Error::OverQuota`].
+    pub async fn check_put(
+        &self,
+        caller: &Caller,
+        spec: &PutSpec,
+        len: Option<u64>,
+    ) -> Result<Room> {
         if spec.mtime.is_some_and(|mtime| mtime > limits::MTIME_MAX) {
             return Err(Error::InvalidMtime);
         }
         let (caller, path, parents) = (caller.clone(), spec.path.clone(), spec.parents);
-        self.0.catalog.read(move |tx| may_put(tx, &caller, &path, parents).map(drop)).await
+        self.0
+            .catalog
+            .read(move |tx| {
+                let room = may_put(tx, &caller, &path, parents)?.room(tx, caller.account)?;
+                room.takes(quota::at_least(len))?;
+                Ok(room)
+            })
+            .await
     }
 
-    /// Begins an upload.
-    pub fn upload(&self, caller: &Caller) -> Upload {
+    /// Begins an upload. It counts among the account's until it is dropped or done.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`]: the account has as many as it may have at once.
+    pub fn upload(&self, caller: &Caller) -> Result<Upload> {
+        let slot = self.0.slots.take(caller.account)?;
         let landing = Landing::inline(self, caller.account);
-        Upload { store: self.clone(), caller: caller.clone(), landing }
+        let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
+        Ok(Upload { store, caller, landing, room, slot })
     }
 }
 
@@ -91,6 +112,11 @@ impl Upload {
     /// Bytes taken so far.
     pub fn size(&self) -> u64 {
         self.landing.size()
+    }
+
+    /// Says how large the file may be: bytes past that are refused as they come.
+    pub fn bound(&mut self, room: Room) {
+        self.room = room;
     }
 
     /// Lets the file be read while it arrives, if `spec` says so and nothing came yet. Readers are cut off where the upload
@@ -106,8 +132,9 @@ impl Upload {
     /// Takes the next bytes. What is taken and not yet on disk is bounded.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Storage`].
+    /// [`Error::OverQuota`], [`Error::Full`], [`Error::Storage`].
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.room.takes(self.landing.size() + bytes.len() as u64)?;
         self.landing.write(bytes).await
     }
 
@@ -122,7 +149,8 @@ impl Upload {
     }
 
     async fn commit_now(self, spec: PutSpec) -> Result<Stored> {
-        let (store, caller, mut landing) = (self.store, self.caller, self.landing);
+        let (store, caller, _slot) = (self.store, self.caller, self.slot);
+        let mut landing = self.landing;
         // Kept to the end of this: readers that followed learn how it ended.
         let path = caller.full(&spec.path);
         let exposed = landing.hide().filter(|e| spec.expose == Expose::Partial && e.is_at(&path));
@@ -171,6 +199,11 @@ impl Spot {
     ) -> Result<Directory> {
         parent_directory(tx, caller, &self.at, &self.full, self.parents, now.secs())
     }
+
+    /// How large the file may be.
+    pub(crate) fn room<R: Read + ?Sized>(&self, tx: &mut R, account: AccountId) -> Result<Room> {
+        quota::room(tx, account, |_| Ok(self.at.file.as_ref().map(|file| file.attrs.size)))
+    }
 }
 
 /// Whether the caller may put a file at `path`, and where that is.
@@ -198,7 +231,8 @@ pub(crate) fn may_put<R: Read + ?Sized>(
 }
 
 /// Puts a file where [`may_put`], in the same transaction, allowed it: replaces what is there and lets go of its
-/// content, makes missing directories, touches the directory, counts, and tells whom it concerns.
+/// content, makes missing directories, touches the directory, counts, and tells whom it concerns. Refuses what the
+/// account has no room for.
 pub(crate) fn place(
     tx: &mut dyn Tx,
     caller: &Caller,
@@ -208,6 +242,7 @@ pub(crate) fn place(
     content: Content,
     now: Time,
 ) -> Result<()> {
+    spot.room(tx, caller.account)?.takes(attrs.size)?;
     let dir = spot.directory(tx, caller, now)?;
     let name = spot.full.name().ok_or(Error::IsDirectory)?;
     let (replaced, size) = (spot.at.file.as_ref(), attrs.size);

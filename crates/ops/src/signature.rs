@@ -23,11 +23,12 @@ pub struct Signed {
 }
 
 impl Store {
-    /// Who a signature stands for: the user who made the key pair. The signature is used up by this.
+    /// Who a signature stands for: the user who made the key pair. The signature is used up by this,
+    /// unless the user has sent too many requests. Counts as a call of that user.
     ///
     /// # Errors
     /// [`Error::BadToken`]: an unknown key, a wrong signature, one that expired, expires too far in the future, or was
-    /// used before; a user that was deactivated.
+    /// used before; a user that was deactivated. [`Error::RateLimited`].
     pub async fn signed_caller(&self, signed: Signed) -> Result<Caller> {
         let now = self.now();
         let access_key = signed.access_key.clone();
@@ -41,6 +42,7 @@ impl Store {
         let in_time = signed.expiry > now.secs()
             && signed.expiry - now.secs() <= self.0.limits.signature_secs_max;
         let Some(pair) = pair.filter(|_| right && in_time) else { return Err(Error::BadToken) };
+        self.0.rates.admit_user(pair.user)?;
         let used = Digest(Sha256::digest(&signed.signature).into());
         let until = Time::from_secs(signed.expiry);
         self.0

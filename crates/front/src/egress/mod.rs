@@ -54,6 +54,15 @@ pub(crate) async fn serve(front: &Front, request: Request) -> Reply {
     reply
 }
 
+/// Refuses a request before anything of it is looked at.
+pub(crate) fn refused(method: &Method, error: &Error) -> Reply {
+    let mut reply = refuse(error);
+    if method == Method::HEAD {
+        *reply.body_mut() = Body::empty();
+    }
+    reply
+}
+
 async fn find(front: &Front, request: &Request, body: bool) -> Result<Found, Error> {
     let path = candidates::decode(request.uri().path())?;
     let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
@@ -69,8 +78,8 @@ fn refuse(error: &Error) -> Reply {
         tracing::error!(%error, "a file could not be served");
     }
     let mut reply = text(status, words);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(secs) = codes::retry_secs(error) {
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
     }
     reply
 }

@@ -175,6 +175,7 @@ impl Store {
             Err(e) => {
                 let error = match e {
                     Error::ParentMissing => codes::FAILED_PARENT_MISSING,
+                    Error::OverQuota => codes::FAILED_QUOTA,
                     _ => codes::FAILED_PATH,
                 };
                 tracing::warn!(error = %e, upload = %id.to_hex(), "an upload could not be put together");

@@ -39,6 +39,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    /// The same with limits of its own.
+    pub(crate) fn with(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let catalog =
             Embedded::open(dir.path().join("catalog"), catalog::embedded::Options::default());
@@ -50,7 +55,7 @@ impl Bench {
             clock: clock.clone(),
             vault: Vault::new(&[1; 32]),
             outbound: outbound::Client::new(Rules::default(), Timeouts::default()).unwrap(),
-            limits: Limits::default(),
+            limits,
         });
         Self { store, blobs, clock, dir }
     }
@@ -117,8 +122,9 @@ pub(crate) async fn put(
     spec: PutSpec,
     content: &[u8],
 ) -> Result<()> {
-    store.check_put(caller, &spec).await?;
-    let mut upload = store.upload(caller);
+    let room = store.check_put(caller, &spec, Some(content.len() as u64)).await?;
+    let mut upload = store.upload(caller)?;
+    upload.bound(room);
     for piece in content.chunks(7_000) {
         upload.write(Bytes::copy_from_slice(piece)).await?;
     }

@@ -1,11 +1,12 @@
-//! Configuration, in two stages: as written (`command_line`, the environment, `file`), then as usable ([`Plan`],
-//! [`Config`]).
+//! Configuration, in two stages: as written (`command_line`, the environment, `file` with `limits`), then as usable
+//! ([`Plan`], [`Config`]).
 //!
 //! This folder is the only place that reads the environment and configuration files. Every default and every complaint
 //! stands here; docs/configuration.md describes what an operator may write.
 
 mod command_line;
 mod file;
+mod limits;
 
 use std::{
     fs::{self, File},

@@ -20,6 +20,8 @@ mod flows;
 mod form;
 mod form_refusals;
 mod limits;
+mod limits_quota;
+mod limits_rate;
 mod listing;
 mod listing_path;
 mod multipart;

@@ -4,10 +4,11 @@
 use std::{
     fmt,
     io::{self, BufRead, BufReader, Error, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
 };
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
@@ -101,7 +102,18 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects.
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::over(TcpStream::connect(address).unwrap(), address)
+    }
+
+    /// Connects from another address of this machine.
+    pub(crate) fn open_from(from: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::over(socket.into(), address)
+    }
+
+    fn over(stream: TcpStream, address: SocketAddr) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -123,6 +135,19 @@ impl Connection {
             .answer(&ask.method)
             .unwrap_or_else(|e| panic!("{} {}: {e}", ask.method, ask.target));
         answer.check_invariants();
+        answer
+    }
+
+    /// Sends the head of a request that waits to be asked for its body, and reads what comes first: 100, or a refusal.
+    pub(crate) fn expect(&mut self, ask: &Ask) -> Answer {
+        self.send_head(&ask.clone().with("Expect", "100-continue"));
+        let mut answer = self.answer_head().unwrap();
+        if answer.status >= 200 {
+            answer.check_invariants();
+            if let Some(length) = answer.header("Content-Length") {
+                answer.body = self.exactly(length.parse().unwrap());
+            }
+        }
         answer
     }
 
