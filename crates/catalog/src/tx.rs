@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, Digest, DirId, Directory, File, FileAttrs, InlineId, KeyPair,
-    Multipart, Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath, UploadId, Usage,
-    User, UserId,
+    Account, AccountId, BlobId, Digest, DirId, Directory, File, FileAttrs, InlineId, Job, JobId,
+    KeyPair, Multipart, Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath,
+    UploadId, Usage, User, UserId,
 };
 
 /// A name in a directory: where an entry stands or will stand.
@@ -111,6 +111,16 @@ pub trait Read {
         after: Option<(AccountId, Digest)>,
         limit: usize,
     ) -> Result<Vec<(AccountId, Digest, Time)>>;
+    /// A job.
+    fn job(&mut self, id: JobId) -> Result<Option<Job>>;
+    /// Up to `limit` jobs of all accounts, in the order of their ids, after `after`: what the sweeper walks through.
+    fn jobs(&mut self, after: Option<JobId>, limit: usize) -> Result<Vec<Job>>;
+    /// Up to `limit` jobs of an account with numbers above `after`, in the order of their numbers.
+    fn jobs_of(&mut self, account: AccountId, after: u64, limit: usize) -> Result<Vec<Job>>;
+    /// Up to `limit` queued jobs in the order of the times they are queued for, with these times.
+    fn jobs_due(&mut self, limit: usize) -> Result<Vec<(Time, JobId)>>;
+    /// How many jobs of an account are unfinished ([`model::JobState::is_unfinished`]).
+    fn unfinished_jobs(&mut self, account: AccountId) -> Result<u64>;
     /// Up to `limit` blobs that wait for their bytes to be removed, in the order of their ids, after `after`, with the
     /// time each was doomed.
     fn doomed(&mut self, after: Option<BlobId>, limit: usize) -> Result<Vec<(BlobId, Time)>>;
@@ -196,6 +206,10 @@ pub trait Tx: Read {
     ) -> Result<()>;
     /// Forgets a used signature.
     fn forget_used_signature(&mut self, account: AccountId, signature: Digest) -> Result<()>;
+    /// Adds a job, or replaces the one with the same id. Keeps [`Read::jobs_due`] and [`Read::unfinished_jobs`] right.
+    fn put_job(&mut self, job: &Job) -> Result<()>;
+    /// Removes a job; nothing happens when there is none.
+    fn remove_job(&mut self, id: JobId) -> Result<()>;
     /// Puts a blob on the list of those whose bytes are to be removed.
     fn doom(&mut self, blob: BlobId, now: Time) -> Result<()>;
     /// Takes a blob off that list: its bytes are gone.

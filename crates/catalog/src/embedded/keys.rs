@@ -21,8 +21,13 @@
 //! | | `j`, upload id | nothing: the upload is complete or being put together |
 //! | `pieces` | upload id, `a`, arrival | a piece's record |
 //! | | upload id, `n`, number | which arrival counts under that number |
+//! | `jobs` | `j`, account, number | a job's record |
+//! | | `d`, time, account, number | nothing: the job is queued for that time |
+//! | | `c`, account | how many of its jobs are unfinished |
 
-use model::{AccountId, BlobId, Digest, DirId, InlineId, Kind, TokenHash, UploadId, UserId};
+use model::{
+    AccountId, BlobId, Digest, DirId, InlineId, JobId, Kind, Time, TokenHash, UploadId, UserId,
+};
 
 use crate::Place;
 
@@ -49,11 +54,13 @@ pub(super) enum Family {
     Uploads,
     /// Their pieces.
     Pieces,
+    /// Transfers from other servers.
+    Jobs,
 }
 
 impl Family {
     /// How many there are.
-    pub(super) const COUNT: usize = 10;
+    pub(super) const COUNT: usize = 11;
     /// All of them; each at the place its number says.
     pub(super) const ALL: [Family; Self::COUNT] = [
         Family::Meta,
@@ -66,6 +73,7 @@ impl Family {
         Family::Doomed,
         Family::Uploads,
         Family::Pieces,
+        Family::Jobs,
     ];
 
     /// Its name on disk.
@@ -81,6 +89,7 @@ impl Family {
             Family::Doomed => "doomed",
             Family::Uploads => "uploads",
             Family::Pieces => "pieces",
+            Family::Jobs => "jobs",
         }
     }
 }
@@ -273,6 +282,43 @@ pub(super) fn piece_numbers(upload: UploadId) -> Vec<u8> {
 /// The arrival that counts under a number, in [`Family::Pieces`].
 pub(super) fn piece_number(upload: UploadId, number: u32) -> Vec<u8> {
     join([&piece_numbers(upload), &number.to_be_bytes()])
+}
+
+/// What jobs' keys begin with, in [`Family::Jobs`].
+pub(super) const JOBS: &[u8] = b"j";
+/// What the keys of queued jobs begin with, in [`Family::Jobs`].
+pub(super) const JOBS_DUE: &[u8] = b"d";
+
+/// What the keys of an account's jobs begin with, in [`Family::Jobs`].
+pub(super) fn jobs_of(account: AccountId) -> Vec<u8> {
+    join([JOBS, &account.0.to_be_bytes()])
+}
+
+/// A job, in [`Family::Jobs`].
+pub(super) fn job(id: JobId) -> Vec<u8> {
+    join([&jobs_of(id.account), &id.number.to_be_bytes()])
+}
+
+/// A job queued for a time, in [`Family::Jobs`].
+pub(super) fn job_due(at: Time, id: JobId) -> Vec<u8> {
+    let JobId { account, number } = id;
+    join([JOBS_DUE, &at.0.to_be_bytes(), &account.0.to_be_bytes(), &number.to_be_bytes()])
+}
+
+/// The time and the job in a key of [`JOBS_DUE`].
+pub(super) fn job_due_of(key: &[u8]) -> Option<(Time, JobId)> {
+    let (at, rest) = key.strip_prefix(JOBS_DUE)?.split_first_chunk()?;
+    let (account, number) = rest.split_first_chunk()?;
+    let id = JobId {
+        account: AccountId(u32::from_be_bytes(*account)),
+        number: u64::from_be_bytes(number.try_into().ok()?),
+    };
+    Some((Time(u64::from_be_bytes(*at)), id))
+}
+
+/// How many of an account's jobs are unfinished, in [`Family::Jobs`].
+pub(super) fn job_count(account: AccountId) -> Vec<u8> {
+    join([b"c", &account.0.to_be_bytes()])
 }
 
 /// The first key after all that begin with `prefix`, which does not consist of `0xff` alone.

@@ -9,8 +9,8 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, Digest, DirId, Directory, Error, File, InlineId, KeyPair, Kind,
-    Multipart, Piece, Result, Session, Time, TokenHash, UploadId, Usage, User,
+    Account, AccountId, BlobId, Digest, DirId, Directory, Error, File, InlineId, Job, JobId,
+    KeyPair, Kind, Multipart, Piece, Result, Session, Time, TokenHash, UploadId, Usage, User,
 };
 
 use super::codec::{Record, encode};
@@ -301,6 +301,14 @@ impl Tx for View<Group<'_>> {
     fn forget_used_signature(&mut self, account: AccountId, signature: Digest) -> Result<()> {
         self.remove(Family::Sessions, keys::signature(account, signature));
         Ok(())
+    }
+
+    fn put_job(&mut self, job: &Job) -> Result<()> {
+        self.store_job(job)
+    }
+
+    fn remove_job(&mut self, id: JobId) -> Result<()> {
+        self.drop_job(id)
     }
 
     fn doom(&mut self, blob: BlobId, now: Time) -> Result<()> {
