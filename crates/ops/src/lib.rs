@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod clock;
 pub mod content_type;
+pub mod fetch;
 pub mod get;
 mod landing;
 pub mod listing;
@@ -30,6 +31,7 @@ use model::Time;
 
 pub use admin::{AccountChange, Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
+pub use fetch::FetchSpec;
 pub use get::{AccountRef, Candidate, Opened};
 pub use listing::{Listed, Page, Positions, Rows, Which};
 pub use model;
@@ -55,6 +57,8 @@ struct Shared {
     limits: Limits,
     joiner: multipart::Joiner,
     prefixes: multipart::Prefixes,
+    outbound: outbound::Client,
+    jobs: fetch::Jobs,
 }
 
 /// What a [`Store`] is put together from.
@@ -67,6 +71,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Encrypts what must be readable again.
     pub vault: Vault,
+    /// Requests to other servers, as far as the operator allows them.
+    pub outbound: outbound::Client,
     /// What the operator may set.
     pub limits: Limits,
 }
@@ -80,6 +86,8 @@ pub struct Limits {
     pub signature_secs_max: u64,
     /// Limits of multipart uploads.
     pub multipart: multipart::Limits,
+    /// Limits of transfers from other servers.
+    pub pull: fetch::Limits,
 }
 
 impl Default for Limits {
@@ -88,6 +96,7 @@ impl Default for Limits {
             slow_down: throttle::SlowDown::default(),
             signature_secs_max: 7 * 86_400,
             multipart: multipart::Limits::default(),
+            pull: fetch::Limits::default(),
         }
     }
 }
@@ -105,6 +114,8 @@ impl Store {
             limits: parts.limits,
             joiner: multipart::Joiner::default(),
             prefixes: multipart::Prefixes::default(),
+            outbound: parts.outbound,
+            jobs: fetch::Jobs::default(),
         }))
     }
 

@@ -59,7 +59,7 @@ struct Opened {
 }
 
 /// Opens the embedded engines in `data`.
-fn open(data: &Path, limits: ops::Limits) -> anyhow::Result<Opened> {
+fn open(data: &Path, limits: ops::Limits, outbound: outbound::Client) -> anyhow::Result<Opened> {
     let lock = config::own_directory(data)?;
     let key = key::read_or_make(data)?;
     let catalog = Embedded::open(data.join("catalog"), catalog::embedded::Options::default())
@@ -71,6 +71,7 @@ fn open(data: &Path, limits: ops::Limits) -> anyhow::Result<Opened> {
         blobs: Arc::new(blobs),
         clock: Arc::new(SystemClock),
         vault: Vault::new(&key),
+        outbound,
         limits,
     });
     Ok(Opened { store, _lock: lock })

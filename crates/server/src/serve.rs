@@ -18,7 +18,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     logging::start();
     let started = ops::clock::SystemClock.now();
     let stop = Stop::on_signals()?;
-    let opened = crate::open(&config.data, config.operations)?;
+    let outbound = outbound::Client::new(config.pull.rules.clone(), config.pull.timeouts)
+        .context("setting up requests to other servers")?;
+    let opened = crate::open(&config.data, config.operations, outbound)?;
     let store = opened.store.clone();
     found(&store, &config).await?;
 
@@ -36,7 +38,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 
     let background = tokio::spawn({
         let (store, data, stop) = (store.clone(), config.data.clone(), stop.clone());
-        async move { jobs::run(store, &data, started, stop).await }
+        let pullers = config.pull.workers;
+        async move { jobs::run(store, &data, started, pullers, stop).await }
     });
     let admin = tokio::spawn(admin.serve(store.clone(), stop.clone()));
     let front = Front { store, settings: Arc::new(config.settings) };

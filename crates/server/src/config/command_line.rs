@@ -4,7 +4,7 @@ use std::{io::Read, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use model::{Secret, TreePath};
+use model::{JobState, Secret, TreePath};
 
 use super::{Config, Plan, file::Written};
 use crate::admin::Command;
@@ -27,6 +27,9 @@ enum Verb {
     /// Add, list or change users. Passwords are read from standard input.
     #[command(subcommand)]
     User(UserVerb),
+    /// Look at transfers from other servers, give them up or try them again.
+    #[command(subcommand)]
+    Jobs(JobsVerb),
     /// Show what a running server has done.
     Status(DataArgs),
 }
@@ -134,12 +137,44 @@ enum UserVerb {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum JobsVerb {
+    /// List the transfers that are queued, running, or not long over.
+    List {
+        /// Those of one account.
+        #[arg(long)]
+        account: Option<String>,
+        /// Those in one state.
+        #[arg(long, value_parser = JobState::ALL.map(JobState::name))]
+        state: Option<String>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Give a transfer up; one that is running stops and leaves nothing.
+    Cancel(JobArgs),
+    /// Queue a transfer again that failed or was cancelled.
+    Retry(JobArgs),
+}
+
+#[derive(Debug, Args)]
+struct JobArgs {
+    /// The transfer's id, as listed.
+    id: String,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
 impl Cli {
     /// Reads the command line, the environment, the configuration file and, where a password is needed, standard input.
     pub(crate) fn read() -> anyhow::Result<Plan> {
         let plan = match Cli::parse().command {
             Verb::Serve(args) => return Ok(Plan::Serve(Box::new(config(args)?))),
             Verb::Status(data) => (data, Command::Status),
+            Verb::Jobs(JobsVerb::List { account, state, data }) => {
+                (data, Command::ListJobs { account, state })
+            }
+            Verb::Jobs(JobsVerb::Cancel(JobArgs { id, data })) => (data, Command::CancelJob { id }),
+            Verb::Jobs(JobsVerb::Retry(JobArgs { id, data })) => (data, Command::RetryJob { id }),
             Verb::Account(AccountVerb::Add { name, data }) => (data, Command::AddAccount { name }),
             Verb::Account(AccountVerb::List(data)) => (data, Command::ListAccounts),
             Verb::Account(AccountVerb::Set { name, private, quota_bytes, quota_files, data }) => {
@@ -178,6 +213,7 @@ fn config(args: ServeArgs) -> anyhow::Result<Config> {
         password: password.map(Secret::new),
         settings: written.settings(),
         operations: written.operations(),
+        pull: written.pull()?,
         drain: written.drain(),
     })
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow, bail};
 use ops::{multipart, throttle::SlowDown};
 use serde::Deserialize;
 
-use super::Listen;
+use super::{Listen, Pull, pull::WrittenPull};
 
 /// The configuration file as written. Unknown keys are refused: a misspelt limit must not be no limit.
 #[derive(Debug, Default, Deserialize)]
@@ -22,6 +22,7 @@ pub(super) struct Written {
     limits: WrittenLimits,
     login: WrittenLogin,
     multipart: WrittenMultipart,
+    pull: WrittenPull,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,8 +91,14 @@ impl Written {
         ops::Limits {
             slow_down: slow_down(&self.login),
             multipart: multipart_limits(&self.multipart),
+            pull: self.pull.limits(),
             signature_secs_max: self.limits.signature_seconds.unwrap_or(default.signature_secs_max),
         }
+    }
+
+    /// Requests to other servers.
+    pub(super) fn pull(&self) -> anyhow::Result<Pull> {
+        self.pull.usable()
     }
 
     /// How long running requests may take after a signal to stop.
