@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use model::{
     Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Event, File,
-    FileAttrs, InlineId, KeyPair, Multipart, Node, Piece, Resolved, Result, Session, Time,
-    TokenHash, TreePath, UploadId, Usage, User, UserId,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Multipart, Node, Piece, Resolved, Result, Session,
+    Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 
 /// A name in a directory: where an entry stands or will stand.
@@ -125,6 +125,16 @@ pub trait Read {
     ) -> Result<Vec<Event>>;
     /// How many events wait for a callback.
     fn waiting_events(&mut self, callback: CallbackId) -> Result<u64>;
+    /// A job.
+    fn job(&mut self, id: JobId) -> Result<Option<Job>>;
+    /// Up to `limit` jobs of all accounts, in the order of their ids, after `after`: what the sweeper walks through.
+    fn jobs(&mut self, after: Option<JobId>, limit: usize) -> Result<Vec<Job>>;
+    /// Up to `limit` jobs of an account with numbers above `after`, in the order of their numbers.
+    fn jobs_of(&mut self, account: AccountId, after: u64, limit: usize) -> Result<Vec<Job>>;
+    /// Up to `limit` queued jobs in the order of the times they are queued for, with these times.
+    fn jobs_due(&mut self, limit: usize) -> Result<Vec<(Time, JobId)>>;
+    /// How many jobs of an account are unfinished ([`model::JobState::is_unfinished`]).
+    fn unfinished_jobs(&mut self, account: AccountId) -> Result<u64>;
     /// Up to `limit` blobs that wait for their bytes to be removed, in the order of their ids, after `after`, with the
     /// time each was doomed.
     fn doomed(&mut self, after: Option<BlobId>, limit: usize) -> Result<Vec<(BlobId, Time)>>;
@@ -220,6 +230,10 @@ pub trait Tx: Read {
     /// # Errors
     /// [`model::Error::Storage`] when it is not there.
     fn remove_event(&mut self, account: AccountId, callback: CallbackId, id: u64) -> Result<()>;
+    /// Adds a job, or replaces the one with the same id. Keeps [`Read::jobs_due`] and [`Read::unfinished_jobs`] right.
+    fn put_job(&mut self, job: &Job) -> Result<()>;
+    /// Removes a job; nothing happens when there is none.
+    fn remove_job(&mut self, id: JobId) -> Result<()>;
     /// Puts a blob on the list of those whose bytes are to be removed.
     fn doom(&mut self, blob: BlobId, now: Time) -> Result<()>;
     /// Takes a blob off that list: its bytes are gone.

@@ -9,7 +9,11 @@ use catalog::Tx;
 use model::{AccountId, Content, Digest, Error, Extent, InlineId, Result, limits};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Store, live::Exposed, reference};
+use crate::{
+    Store,
+    live::{Exposed, Following},
+    reference,
+};
 
 /// Bytes that are arriving. Dropping it discards them.
 pub(crate) struct Landing {
@@ -54,6 +58,11 @@ impl Landing {
     /// Lets readers follow what arrives from now on.
     pub(crate) fn expose(&mut self, exposed: Exposed) {
         self.exposed = Some(exposed);
+    }
+
+    /// Another reader.
+    pub(crate) fn follow(&self) -> Option<Following> {
+        self.exposed.as_ref().map(Exposed::follow)
     }
 
     /// Takes the readers off: what becomes of them is the caller's to say.

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod clock;
 pub mod content_type;
 pub mod event;
+pub mod fetch;
 pub mod get;
 mod landing;
 pub mod listing;
@@ -24,6 +25,7 @@ pub mod signature;
 mod slots;
 pub mod sweep;
 pub mod throttle;
+pub mod through;
 mod tree;
 pub mod vault;
 
@@ -35,6 +37,7 @@ use model::Time;
 
 pub use admin::{AccountChange, Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
+pub use fetch::FetchSpec;
 pub use get::{AccountRef, Candidate, Found, Opened};
 pub use listing::{Listed, Page, Positions, Rows, Which};
 pub use live::Following;
@@ -57,7 +60,6 @@ struct Shared {
     blobs: Arc<dyn Blobs>,
     clock: Arc<dyn Clock>,
     vault: Vault,
-    outbound: outbound::Client,
     passwords: Passwords,
     throttle: Throttle,
     limits: Limits,
@@ -67,6 +69,9 @@ struct Shared {
     prefixes: multipart::Prefixes,
     arriving: live::Arriving,
     bell: event::Bell,
+    outbound: outbound::Client,
+    jobs: fetch::Jobs,
+    through: through::PullThrough,
 }
 
 /// What a [`Store`] is put together from.
@@ -79,8 +84,10 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Encrypts what must be readable again.
     pub vault: Vault,
-    /// Requests to other servers.
+    /// Requests to other servers, as far as the operator allows them.
     pub outbound: outbound::Client,
+    /// Where files come from that are not there.
+    pub through: through::PullThrough,
     /// What the operator may set.
     pub limits: Limits,
 }
@@ -100,6 +107,8 @@ pub struct Limits {
     pub uploads_per_account: u32,
     /// How callbacks are told.
     pub events: event::Limits,
+    /// Limits of transfers from other servers.
+    pub pull: fetch::Limits,
 }
 
 impl Default for Limits {
@@ -111,6 +120,7 @@ impl Default for Limits {
             rate: rate::Limits::default(),
             uploads_per_account: 0,
             events: event::Limits::default(),
+            pull: fetch::Limits::default(),
         }
     }
 }
@@ -123,7 +133,6 @@ impl Store {
             blobs: parts.blobs,
             clock: parts.clock,
             vault: parts.vault,
-            outbound: parts.outbound,
             passwords: Passwords::new(),
             throttle: Throttle::new(parts.limits.slow_down),
             rates: rate::Rates::new(parts.limits.rate),
@@ -133,6 +142,9 @@ impl Store {
             prefixes: multipart::Prefixes::default(),
             arriving: live::Arriving::default(),
             bell: event::Bell::default(),
+            outbound: parts.outbound,
+            jobs: fetch::Jobs::default(),
+            through: parts.through,
         }))
     }
 

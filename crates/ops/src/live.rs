@@ -142,6 +142,14 @@ impl Exposed {
     }
 }
 
+impl Exposed {
+    /// A reader of this upload.
+    pub(crate) fn follow(&self) -> Following {
+        let changes = self.live.progress.subscribe();
+        Following { live: Arc::clone(&self.live), changes }
+    }
+}
+
 impl Drop for Exposed {
     fn drop(&mut self) {
         self.live.progress.send_if_modified(|progress| {
@@ -167,7 +175,8 @@ impl Live {
     }
 }
 
-/// A file that is read while it arrives. What was taken up is followed to its end, whatever the name means meanwhile.
+/// A file that is read while it arrives. A clone reads by itself. What was taken up is followed to its end, whatever the name means meanwhile.
+#[derive(Clone)]
 pub struct Following {
     live: Arc<Live>,
     changes: watch::Receiver<Progress>,

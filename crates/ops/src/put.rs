@@ -15,7 +15,7 @@ use crate::{
     content_type::detect,
     event::{self, News},
     landing::Landing,
-    live::Exposed,
+    live::{Exposed, Following},
     namespace::Parents,
     quota, reference,
     slots::Slot,
@@ -67,6 +67,7 @@ pub struct Upload {
     landing: Landing,
     room: Room,
     slot: Slot,
+    kind: EventKind,
 }
 
 impl Store {
@@ -104,7 +105,14 @@ impl Store {
         let slot = self.0.slots.take(caller.account)?;
         let landing = Landing::inline(self, caller.account);
         let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
-        Ok(Upload { store, caller, landing, room, slot })
+        Ok(Upload { store, caller, landing, room, slot, kind: EventKind::Upload })
+    }
+
+    /// Begins to store what a GET made us fetch: it counts among nobody's uploads, and replaces nothing.
+    pub(crate) fn pulled(&self, caller: &Caller) -> Upload {
+        let landing = Landing::inline(self, caller.account);
+        let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
+        Upload { store, caller, landing, room, slot: Slot::none(), kind: EventKind::Pull }
     }
 }
 
@@ -127,6 +135,11 @@ impl Upload {
             let rule = spec.content_type.clone();
             self.landing.expose(Exposed::new(&self.store, key, rule, size));
         }
+    }
+
+    /// A reader of what arrives, where that is exposed.
+    pub(crate) fn follow(&self) -> Option<Following> {
+        self.landing.follow()
     }
 
     /// Takes the next bytes. What is taken and not yet on disk is bounded.
@@ -155,7 +168,7 @@ impl Upload {
         let path = caller.full(&spec.path);
         let exposed = landing.hide().filter(|e| spec.expose == Expose::Partial && e.is_at(&path));
         let landed = landing.end(spec.checksum).await?;
-        let (now, kind) = (store.now(), EventKind::Upload);
+        let (now, kind) = (store.now(), self.kind);
         let name = spec.path.name().unwrap_or("");
         let attrs = FileAttrs {
             owner: caller.owner,
@@ -170,6 +183,9 @@ impl Upload {
         landed
             .place(&store, move |tx, content| {
                 let spot = may_put(tx, &caller, &spec.path, spec.parents)?;
+                if kind == EventKind::Pull && spot.at.file.is_some() {
+                    return Err(Error::Exists);
+                }
                 place(tx, &caller, &spot, kind, attrs.clone(), content, now)
             })
             .await?;

@@ -49,6 +49,13 @@ impl Slots {
     }
 }
 
+impl Slot {
+    /// A place that is not counted.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         let Some((open, account)) = &self.0 else { return };

@@ -84,8 +84,7 @@ const MISSES_MAX: usize = 10_000;
 /// How long a signed request to a bucket holds.
 const SIGNED_FOR: Duration = Duration::from_secs(300);
 /// What stands for itself in a segment of a URL (RFC 3986, unreserved).
-const SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 type Key = (AccountId, TreePath);
 
@@ -176,6 +175,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Remote {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUri`] for a bucket whose endpoint cannot be asked.
+    pub fn location(&self) -> Result<Location> {
+        match self {
+            Remote::Http { base, .. } => Ok(base.clone()),
+            Remote::S3(s3) => Ok(Location::parse(s3.bucket.base_url().as_str())?),
+        }
+    }
+
     /// The request for what follows the prefix.
     fn request(&self, rest: &str, bytes_max: u64) -> Result<Get> {
         match self {
@@ -184,8 +194,7 @@ impl Remote {
                     .split('/')
                     .map(|segment| utf8_percent_encode(segment, SEGMENT).to_string())
                     .collect();
-                let url =
-                    format!("{}/{}", base.url().trim_end_matches('/'), segments.join("/"));
+                let url = format!("{}/{}", base.url().trim_end_matches('/'), segments.join("/"));
                 let location = Location::parse(&url)?;
                 let credentials = base.credentials().cloned();
                 let headers = headers.clone();
@@ -224,8 +233,9 @@ impl Store {
         loop {
             // A flight that ends without a word has crashed.
             let crashed = |_| Error::Storage("a pull ended early".to_owned());
-            let state = flight.wait_for(|f| !matches!(f, Flight::Asking)).await.map_err(crashed)?;
-            match state.clone() {
+            let told = flight.wait_for(|f| !matches!(f, Flight::Asking)).await;
+            let state = told.map_err(crashed)?.clone();
+            match state {
                 Flight::Arriving(file) if open_end || file.size().is_some() => {
                     return Ok(Some(Pulled::Arriving(file)));
                 }
@@ -297,9 +307,9 @@ impl Store {
             content_type: type_rule(&fetched),
             expose: Expose::Partial,
         };
-        self.check_put(caller, &spec).await?;
-        let mut upload = self.upload(caller);
-        upload.pulled();
+        let room = self.check_put(caller, &spec, fetched.length).await?;
+        let mut upload = self.pulled(caller);
+        upload.bound(room);
         upload.expose(&spec, fetched.length);
         if let Some(file) = upload.follow() {
             tell.send_replace(Flight::Arriving(file));
@@ -398,7 +408,10 @@ mod tests {
         ] {
             assert_eq!(asked(&through, "acme", at).as_deref(), Some(url));
         }
-        assert_eq!(asked(&through, "acme", "vod/hls"), Some("http://vod.example.com/hls".to_owned()));
+        assert_eq!(
+            asked(&through, "acme", "vod/hls"),
+            Some("http://vod.example.com/hls".to_owned())
+        );
         assert_eq!(asked(&through, "other", "a"), None);
     }
 
@@ -415,7 +428,10 @@ mod tests {
         let get = Remote::S3(s3).request("a b/c.ts", 1).unwrap();
         let url = get.location.url();
         assert!(url.starts_with("http://s3.example.com/media/old/a%20b/c.ts?"), "{url}");
-        assert!(url.contains("X-Amz-Signature=") && url.contains("X-Amz-Credential=AK%2F"), "{url}");
+        assert!(
+            url.contains("X-Amz-Signature=") && url.contains("X-Amz-Credential=AK%2F"),
+            "{url}"
+        );
         assert!(!url.contains("SK"), "{url}");
     }
 

@@ -10,8 +10,9 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use model::{CallbackId, CallbackState, Error, Secret, TreePath};
-use ops::{AccountChange, NewUser, Store, event::CallbackInfo};
+use model::{CallbackId, CallbackState, Error, Job, JobId, JobState, Secret, TreePath};
+use ops::{AccountChange, NewUser, Store, event::CallbackInfo, through::PullThrough};
+use outbound::{Rules, Timeouts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
@@ -63,6 +64,16 @@ pub(crate) enum Command {
         id: u64,
         state: String,
     },
+    ListJobs {
+        account: Option<String>,
+        state: Option<String>,
+    },
+    CancelJob {
+        id: String,
+    },
+    RetryJob {
+        id: String,
+    },
     Status,
 }
 
@@ -75,7 +86,10 @@ pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<()> {
             if !data.join("catalog").exists() {
                 bail!("{} is no data directory: nothing was served there yet", data.display());
             }
-            let opened = crate::open(data, ops::Limits::default())?;
+            // Nobody is asked for anything by a command.
+            let outbound = outbound::Client::new(Rules::default(), Timeouts::default())?;
+            let through = PullThrough::new(Vec::new(), outbound.clone(), Default::default());
+            let opened = crate::open(data, ops::Limits::default(), outbound, through)?;
             execute(&opened.store, command).await.map_err(|e| anyhow!("{e}"))?
         }
         Err(e) => return Err(e).context("the server's admin socket"),
@@ -152,6 +166,14 @@ async fn execute(store: &Store, command: Command) -> model::Result<Value> {
             store.set_callback(CallbackId(id), set).await?;
             Ok(json!({ "callback": id, "state": state }))
         }
+        Command::ListJobs { account, state } => {
+            let state = state.as_deref().and_then(JobState::from_name);
+            let mut jobs = store.jobs(account.as_deref()).await?;
+            jobs.retain(|(_, job)| state.is_none_or(|state| job.state == state));
+            Ok(jobs.iter().map(|(account, job)| shown(account, job)).collect())
+        }
+        Command::CancelJob { id } => changed(&store.cancel_job(job_id(&id)?).await?),
+        Command::RetryJob { id } => changed(&store.retry_job(job_id(&id)?).await?),
         Command::Status => {
             let status = store.status();
             Ok(json!({ "commits": status.catalog.commits, "groups": status.catalog.groups }))
@@ -176,6 +198,26 @@ fn callback(info: CallbackInfo) -> Value {
         "threshold": callback.threshold, "root": callback.root.to_string(),
         "state": state.map(|(_, name)| name), "waiting": waiting, "dead": callback.dead,
     })
+}
+
+fn job_id(text: &str) -> model::Result<JobId> {
+    JobId::parse(text).ok_or(model::Error::NoSuchJob)
+}
+
+/// A job as operators see it: no credentials and no query string.
+fn shown(account: &str, job: &Job) -> Value {
+    json!({
+        "id": job.id.to_string(), "account": account, "state": job.state.name(),
+        "path": job.path.to_string(), "from": job.source, "attempts": job.attempts,
+        "created": job.created.secs(), "changed": job.changed.secs(),
+        "next": (job.state == JobState::Queued).then_some(job.next_at.secs()),
+        "bytes": job.bytes, "error": (!job.error.is_empty()).then_some(&job.error),
+    })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "an arm among others that can fail")]
+fn changed(job: &Job) -> model::Result<Value> {
+    Ok(json!({ "id": job.id.to_string(), "state": job.state.name() }))
 }
 
 /// The admin socket of a running server.

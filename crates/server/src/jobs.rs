@@ -1,5 +1,5 @@
-//! What runs in the background: clean-up, at a gentle pace, and putting multipart uploads together. What is cleaned up
-//! is said in `ops::sweep` and `ops::multipart`.
+//! What runs in the background: clean-up, at a gentle pace, putting multipart uploads together, and transfers from other
+//! servers. What each does is said in `ops::sweep`, `ops::multipart` and `ops::fetch`.
 
 use std::{fs, io::ErrorKind, path::Path, sync::Arc, time::Duration};
 
@@ -17,16 +17,19 @@ const DOOMED_BREATH: Duration = Duration::from_millis(50);
 const SESSIONS_PAUSE: Duration = Duration::from_secs(600);
 /// Between passes over the multipart uploads.
 const MULTIPARTS_PAUSE: Duration = Duration::from_secs(60);
+/// Between passes over the jobs.
+const JOBS_PAUSE: Duration = Duration::from_secs(60);
 /// Holds the time up to which no orphan is left, in milliseconds since the epoch.
 const ORPHANS_MARK: &str = "orphans-swept";
 
-/// Runs all jobs until the server is to stop. `started`: from before the first upload of this process.
-/// `teller` tells callbacks what happened.
+/// Runs all jobs until the server is to stop. `started`: from before the first upload of this process; `pullers`:
+/// transfers from other servers at the same time; `teller` tells callbacks what happened.
 pub(crate) async fn run(
     store: Store,
     teller: Arc<dyn Teller>,
     data: &Path,
     started: Time,
+    pullers: usize,
     stop: Stop,
 ) {
     let work = async {
@@ -37,6 +40,8 @@ pub(crate) async fn run(
             walk(MULTIPARTS_PAUSE, "cleaning up uploads", |p| store.sweep_multiparts(p)),
             resume_multiparts(&store),
             walk(SESSIONS_PAUSE, "forgetting signatures", |p| store.sweep_signatures(p)),
+            pull(&store, pullers),
+            walk(JOBS_PAUSE, "forgetting transfers", |p| store.sweep_jobs(p)),
             // Two: a large upload does not keep all others waiting.
             store.join_multiparts(),
             store.join_multiparts(),
@@ -77,6 +82,28 @@ async fn walk<P: Copy, F: Future<Output = model::Result<Option<P>>>>(
         });
         sleep(if after.is_some() { DOOMED_BREATH } else { pause }).await;
     }
+}
+
+/// Transfers from other servers. Those that a process before this one left half-way come first.
+async fn pull(store: &Store, pullers: usize) {
+    let mut after = None;
+    loop {
+        match store.resume_jobs(after).await {
+            Ok(None) => break,
+            Ok(next) => after = next,
+            Err(e) => {
+                tracing::error!(error = %e, "looking for transfers to go on with");
+                sleep(DOOMED_PAUSE * 10).await;
+            }
+        }
+    }
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..pullers {
+        let store = store.clone();
+        workers.spawn(async move { store.run_jobs().await });
+    }
+    // They end with the set, when the server stops.
+    while workers.join_next().await.is_some() {}
 }
 
 /// Once a start: uploads that were completed before it and are not put together yet.

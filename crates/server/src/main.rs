@@ -16,7 +16,7 @@ use std::{path::Path, process::ExitCode, sync::Arc};
 use anyhow::Context;
 use blobs::Local;
 use catalog::{Catalog, embedded::Embedded};
-use ops::{Parts, Store, clock::SystemClock, vault::Vault};
+use ops::{Parts, Store, clock::SystemClock, through::PullThrough, vault::Vault};
 
 use crate::config::{Cli, Plan};
 
@@ -61,21 +61,25 @@ struct Opened {
 }
 
 /// Opens the embedded engines in `data`.
-fn open(data: &Path, limits: ops::Limits) -> anyhow::Result<Opened> {
+fn open(
+    data: &Path,
+    limits: ops::Limits,
+    outbound: outbound::Client,
+    through: PullThrough,
+) -> anyhow::Result<Opened> {
     let lock = config::own_directory(data)?;
     let key = key::read_or_make(data)?;
     let catalog = Embedded::open(data.join("catalog"), catalog::embedded::Options::default())
         .with_context(|| format!("opening the catalog in {}", data.display()))?;
     let blobs =
         Local::open(data).with_context(|| format!("opening blobs in {}", data.display()))?;
-    let outbound = outbound::Client::new(outbound::Rules::default(), outbound::Timeouts::default())
-        .context("preparing requests to other servers")?;
     let store = Store::new(Parts {
         catalog: Catalog::new(Arc::new(catalog)),
         blobs: Arc::new(blobs),
         clock: Arc::new(SystemClock),
         vault: Vault::new(&key),
         outbound: outbound.clone(),
+        through,
         limits,
     });
     Ok(Opened { store, outbound, _lock: lock })

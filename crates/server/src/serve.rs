@@ -18,7 +18,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     logging::start();
     let started = ops::clock::SystemClock.now();
     let stop = Stop::on_signals()?;
-    let opened = crate::open(&config.data, config.operations)?;
+    let outbound = outbound::Client::new(config.pull.rules.clone(), config.pull.timeouts)
+        .context("setting up requests to other servers")?;
+    let opened = crate::open(&config.data, config.operations, outbound, config.through)?;
     let store = opened.store.clone();
     found(&store, &config).await?;
 
@@ -38,7 +40,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         let (store, data, stop) = (store.clone(), config.data.clone(), stop.clone());
         let now = || ops::clock::SystemClock.now();
         let teller = Arc::new(front::events::Poster::new(opened.outbound.clone(), now));
-        async move { jobs::run(store, teller, &data, started, stop).await }
+        let pullers = config.pull.workers;
+        async move { jobs::run(store, teller, &data, started, pullers, stop).await }
     });
     let admin = tokio::spawn(admin.serve(store.clone(), stop.clone()));
     let front = Front { store, settings: Arc::new(config.settings) };

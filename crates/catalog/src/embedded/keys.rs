@@ -22,9 +22,13 @@
 //! | `pieces` | upload id, `a`, arrival | a piece's record |
 //! | | upload id, `n`, number | which arrival counts under that number |
 //! | `events` | account, callback, event id | an event that waits to be told |
+//! | `jobs` | `j`, account, number | a job's record |
+//! | | `d`, time, account, number | nothing: the job is queued for that time |
+//! | | `c`, account | how many of its jobs are unfinished |
 
 use model::{
-    AccountId, BlobId, CallbackId, Digest, DirId, InlineId, Kind, TokenHash, UploadId, UserId,
+    AccountId, BlobId, CallbackId, Digest, DirId, InlineId, JobId, Kind, Time, TokenHash, UploadId,
+    UserId,
 };
 
 use crate::Place;
@@ -54,11 +58,13 @@ pub(super) enum Family {
     Pieces,
     /// Events that wait to be told.
     Events,
+    /// Transfers from other servers.
+    Jobs,
 }
 
 impl Family {
     /// How many there are.
-    pub(super) const COUNT: usize = 11;
+    pub(super) const COUNT: usize = 12;
     /// All of them; each at the place its number says.
     pub(super) const ALL: [Family; Self::COUNT] = [
         Family::Meta,
@@ -72,6 +78,7 @@ impl Family {
         Family::Uploads,
         Family::Pieces,
         Family::Events,
+        Family::Jobs,
     ];
 
     /// Its name on disk.
@@ -88,6 +95,7 @@ impl Family {
             Family::Uploads => "uploads",
             Family::Pieces => "pieces",
             Family::Events => "events",
+            Family::Jobs => "jobs",
         }
     }
 }
@@ -303,6 +311,43 @@ pub(super) fn events(account: AccountId, callback: CallbackId) -> Vec<u8> {
 /// An event, in [`Family::Events`].
 pub(super) fn event(account: AccountId, callback: CallbackId, id: u64) -> Vec<u8> {
     join([&events(account, callback), &id.to_be_bytes()])
+}
+
+/// What jobs' keys begin with, in [`Family::Jobs`].
+pub(super) const JOBS: &[u8] = b"j";
+/// What the keys of queued jobs begin with, in [`Family::Jobs`].
+pub(super) const JOBS_DUE: &[u8] = b"d";
+
+/// What the keys of an account's jobs begin with, in [`Family::Jobs`].
+pub(super) fn jobs_of(account: AccountId) -> Vec<u8> {
+    join([JOBS, &account.0.to_be_bytes()])
+}
+
+/// A job, in [`Family::Jobs`].
+pub(super) fn job(id: JobId) -> Vec<u8> {
+    join([&jobs_of(id.account), &id.number.to_be_bytes()])
+}
+
+/// A job queued for a time, in [`Family::Jobs`].
+pub(super) fn job_due(at: Time, id: JobId) -> Vec<u8> {
+    let JobId { account, number } = id;
+    join([JOBS_DUE, &at.0.to_be_bytes(), &account.0.to_be_bytes(), &number.to_be_bytes()])
+}
+
+/// The time and the job in a key of [`JOBS_DUE`].
+pub(super) fn job_due_of(key: &[u8]) -> Option<(Time, JobId)> {
+    let (at, rest) = key.strip_prefix(JOBS_DUE)?.split_first_chunk()?;
+    let (account, number) = rest.split_first_chunk()?;
+    let id = JobId {
+        account: AccountId(u32::from_be_bytes(*account)),
+        number: u64::from_be_bytes(number.try_into().ok()?),
+    };
+    Some((Time(u64::from_be_bytes(*at)), id))
+}
+
+/// How many of an account's jobs are unfinished, in [`Family::Jobs`].
+pub(super) fn job_count(account: AccountId) -> Vec<u8> {
+    join([b"c", &account.0.to_be_bytes()])
 }
 
 /// The first key after all that begin with `prefix`, which does not consist of `0xff` alone.

@@ -8,6 +8,7 @@
 
 mod codec;
 mod events;
+mod jobs;
 mod keys;
 mod options;
 mod overlay;

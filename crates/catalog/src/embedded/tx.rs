@@ -10,8 +10,8 @@
 use bytes::Bytes;
 use model::{
     Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event, File,
-    InlineId, KeyPair, Kind, Multipart, Piece, Result, Session, Time, TokenHash, UploadId, Usage,
-    User,
+    InlineId, Job, JobId, KeyPair, Kind, Multipart, Piece, Result, Session, Time, TokenHash,
+    UploadId, Usage, User,
 };
 
 use super::codec::{Record, encode};
@@ -315,6 +315,14 @@ impl Tx for View<Group<'_>> {
 
     fn remove_event(&mut self, account: AccountId, callback: CallbackId, id: u64) -> Result<()> {
         self.drop_event(account, callback, id)
+    }
+
+    fn put_job(&mut self, job: &Job) -> Result<()> {
+        self.store_job(job)
+    }
+
+    fn remove_job(&mut self, id: JobId) -> Result<()> {
+        self.drop_job(id)
     }
 
     fn doom(&mut self, blob: BlobId, now: Time) -> Result<()> {

@@ -8,8 +8,8 @@
 use bytes::Bytes;
 use model::{
     Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event,
-    FileAttrs, InlineId, KeyPair, Kind, Multipart, Node, Piece, Resolved, Result, Session, Time,
-    TokenHash, TreePath, UploadId, Usage, User, UserId,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Kind, Multipart, Node, Piece, Resolved, Result,
+    Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 
 use super::codec::{Record, decode};
@@ -341,6 +341,26 @@ impl<S: Source> Read for View<S> {
 
     fn waiting_events(&mut self, callback: CallbackId) -> Result<u64> {
         self.count_events(callback)
+    }
+
+    fn job(&mut self, id: JobId) -> Result<Option<Job>> {
+        self.find_job(id)
+    }
+
+    fn jobs(&mut self, after: Option<JobId>, limit: usize) -> Result<Vec<Job>> {
+        self.list_jobs(after, limit)
+    }
+
+    fn jobs_of(&mut self, account: AccountId, after: u64, limit: usize) -> Result<Vec<Job>> {
+        self.list_jobs_of(account, after, limit)
+    }
+
+    fn jobs_due(&mut self, limit: usize) -> Result<Vec<(Time, JobId)>> {
+        self.list_due(limit)
+    }
+
+    fn unfinished_jobs(&mut self, account: AccountId) -> Result<u64> {
+        self.count_jobs(account)
     }
 
     fn doomed(&mut self, after: Option<BlobId>, limit: usize) -> Result<Vec<(BlobId, Time)>> {

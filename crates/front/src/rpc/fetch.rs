@@ -1,12 +1,12 @@
-//! `fetchFileHTTP` (protocol.md, sections 5 and 11): files of the caller's own account, copied. Other hosts are
-//! refused in this release.
+//! `fetchFileHTTP` (protocol.md, sections 5 and 11): files of the caller's own account, copied; files of other hosts,
+//! queued.
 //!
 //! What lives here: reading `http://{account}/path`, and the order of parameters that older clients use. What does not:
-//! the copy (`ops::namespace`).
+//! the copy (`ops::namespace`), the queue and who may be asked (`ops::fetch`).
 
 use ops::{
-    Parents,
-    model::{Caller, TreePath},
+    FetchSpec, Parents,
+    model::{Caller, Secret, TreePath},
 };
 use percent_encoding::percent_decode_str;
 
@@ -42,10 +42,29 @@ pub(super) async fn fetch_file_http(call: &Call<'_>, caller: &Caller) -> Outcome
     let path = call.args.path("path")?;
     let uri = call.args.text("uri")?.ok_or(Failure::Code(BAD_URI))?;
     let make_directories = call.args.fetch_flags("flags")?;
-    let source = own_file(&uri, &caller.account_name).ok_or(Failure::Code(BAD_URI))?;
     let parents = if make_directories { Parents::Created } else { Parents::Required };
-    call.front.store.copy(caller, &source, &path, parents).await?;
+    if let Some(source) = own_file(&uri, &caller.account_name) {
+        call.front.store.copy(caller, &source, &path, parents).await?;
+    } else {
+        let credentials = credentials(call)?;
+        let spec = FetchSpec { path, parents, uri: Secret::new(uri), credentials };
+        call.front.store.fetch(caller, spec).await?;
+    }
     call.done()
+}
+
+/// User name and password for the other host. Only basic authentication is spoken: for another kind the password must
+/// not go out in a form its owner did not mean.
+fn credentials(call: &Call<'_>) -> Result<Option<(String, Secret)>, Failure> {
+    let text = |name| call.args.json(name).map(|json| coerce::string(json).unwrap_or_default());
+    let (username, password, auth) = (text("username")?, text("password")?, text("auth")?);
+    if username.is_empty() && password.is_empty() {
+        return Ok(None);
+    }
+    if !auth.is_empty() && !auth.eq_ignore_ascii_case("basic") {
+        return Err(Failure::Code(BAD_URI));
+    }
+    Ok(Some((username.into_owned(), Secret::new(password))))
 }
 
 /// The path in `http://{account}/path`, percent-decoded once; `None` for any other URI. What a URI has to encode must

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::{Failure, answer::INTERNAL_ERROR, coerce, envelope};
 
 /// Most parameters a method has.
-pub(super) const PARAMS_MAX: usize = 5;
+pub(super) const PARAMS_MAX: usize = 7;
 
 /// The default of a parameter that has none: its absence is seen by the method.
 pub(super) const MISSING: &str = "null";

@@ -135,7 +135,7 @@ impl Store {
                 (event, teller.tell(delivery).await)
             });
             let told = futures_util::future::join_all(told).await;
-            if !self.settle(callback, told).await? {
+            if !self.note_told(callback, told).await? {
                 return Ok(());
             }
         }
@@ -173,7 +173,7 @@ impl Store {
     }
 
     /// Remembers what came of it. `false`: the callback is to be told nothing more for now.
-    async fn settle(&self, callback: &Callback, told: Vec<(Event, Result<()>)>) -> Result<bool> {
+    async fn note_told(&self, callback: &Callback, told: Vec<(Event, Result<()>)>) -> Result<bool> {
         let (account, id, now) = (callback.account, callback.id, self.now());
         let (limits, mut after) = (self.0.limits.events, Vec::with_capacity(told.len()));
         for (event, outcome) in told {

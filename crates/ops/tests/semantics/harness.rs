@@ -10,7 +10,8 @@ use bytes::Bytes;
 use catalog::{Catalog, Embedded};
 use model::{Caller, Owner, Result, Secret, Time, TreePath, UserId};
 use ops::{
-    Detect, Limits, NewUser, Parents, Parts, PutSpec, Store, TypeRule, clock::Clock, vault::Vault,
+    Detect, Limits, NewUser, Parents, Parts, PutSpec, Store, TypeRule, clock::Clock,
+    through::PullThrough, vault::Vault,
 };
 use outbound::{Rules, Timeouts};
 
@@ -49,12 +50,14 @@ impl Bench {
             Embedded::open(dir.path().join("catalog"), catalog::embedded::Options::default());
         let blobs = Arc::new(Local::open(dir.path()).unwrap());
         let clock = Arc::new(HandClock::default());
+        let outbound = outbound::Client::new(Rules::default(), Timeouts::default()).unwrap();
         let store = Store::new(Parts {
             catalog: Catalog::new(Arc::new(catalog.unwrap())),
             blobs: blobs.clone(),
             clock: clock.clone(),
             vault: Vault::new(&[1; 32]),
-            outbound: outbound::Client::new(Rules::default(), Timeouts::default()).unwrap(),
+            through: PullThrough::new(Vec::new(), outbound.clone(), Default::default()),
+            outbound,
             limits,
         });
         Self { store, blobs, clock, dir }

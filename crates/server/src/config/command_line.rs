@@ -4,7 +4,7 @@ use std::{io::Read, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use model::{Secret, TreePath};
+use model::{JobState, Secret, TreePath};
 
 use super::{Config, Plan, file::Written};
 use crate::admin::Command;
@@ -30,6 +30,9 @@ enum Verb {
     /// List, pause, resume or delete callbacks, which are told what happens to files.
     #[command(subcommand)]
     Callback(CallbackVerb),
+    /// Look at transfers from other servers, give them up or try them again.
+    #[command(subcommand)]
+    Jobs(JobsVerb),
     /// Show what a running server has done.
     Status(DataArgs),
 }
@@ -157,6 +160,33 @@ enum UserVerb {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum JobsVerb {
+    /// List the transfers that are queued, running, or not long over.
+    List {
+        /// Those of one account.
+        #[arg(long)]
+        account: Option<String>,
+        /// Those in one state.
+        #[arg(long, value_parser = JobState::ALL.map(JobState::name))]
+        state: Option<String>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Give a transfer up; one that is running stops and leaves nothing.
+    Cancel(JobArgs),
+    /// Queue a transfer again that failed or was cancelled.
+    Retry(JobArgs),
+}
+
+#[derive(Debug, Args)]
+struct JobArgs {
+    /// The transfer's id, as listed.
+    id: String,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
 impl OneCallback {
     fn to(self, state: &str) -> (DataArgs, Command) {
         (self.data, Command::SetCallback { id: self.id, state: state.to_owned() })
@@ -169,6 +199,11 @@ impl Cli {
         let plan = match Cli::parse().command {
             Verb::Serve(args) => return Ok(Plan::Serve(Box::new(config(args)?))),
             Verb::Status(data) => (data, Command::Status),
+            Verb::Jobs(JobsVerb::List { account, state, data }) => {
+                (data, Command::ListJobs { account, state })
+            }
+            Verb::Jobs(JobsVerb::Cancel(JobArgs { id, data })) => (data, Command::CancelJob { id }),
+            Verb::Jobs(JobsVerb::Retry(JobArgs { id, data })) => (data, Command::RetryJob { id }),
             Verb::Account(AccountVerb::Add { name, data }) => (data, Command::AddAccount { name }),
             Verb::Account(AccountVerb::List(data)) => (data, Command::ListAccounts),
             Verb::Account(AccountVerb::Set { name, private, quota_bytes, quota_files, data }) => {
@@ -211,6 +246,8 @@ fn config(args: ServeArgs) -> anyhow::Result<Config> {
         password: password.map(Secret::new),
         settings: written.settings(),
         operations: written.operations(),
+        through: written.through()?,
+        pull: written.pull()?,
         drain: written.drain(),
     })
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 
-use super::{Listen, limits};
+use super::{Listen, Pull, limits, pull::WrittenPull, through::WrittenThrough};
 
 /// The configuration file as written. Unknown keys are refused: a misspelt limit must not be no limit.
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +23,9 @@ pub(super) struct Written {
     pub(super) form: limits::Form,
     pub(super) login: limits::Login,
     pub(super) multipart: limits::Multipart,
+    pub(super) pull: WrittenPull,
+    pub(super) pull_through: WrittenThrough,
+    pub(super) events: limits::Events,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,6 +55,16 @@ impl Written {
     /// Addresses to listen on, those of the command line (`plain`) first.
     pub(super) fn listen(&self, plain: Vec<SocketAddr>) -> anyhow::Result<Vec<Listen>> {
         listen(plain, &self.listen)
+    }
+
+    /// Where files come from that are not there, with a client that may ask for them.
+    pub(super) fn through(&self) -> anyhow::Result<ops::through::PullThrough> {
+        self.pull_through.usable(self.pull.timeouts())
+    }
+
+    /// Requests to other servers.
+    pub(super) fn pull(&self) -> anyhow::Result<Pull> {
+        self.pull.usable()
     }
 }
 

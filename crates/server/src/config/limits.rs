@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::file::Written;
 
 /// Longest time that can be set where something waits for it, in seconds: a year.
-const SECONDS_MAX: u64 = 31_536_000;
+pub(super) const SECONDS_MAX: u64 = 31_536_000;
 /// Rates that can be set, in requests a second, and bursts.
 const RATE_MIN: f64 = 0.001;
 const RATE_MAX: f64 = 1_000_000.0;
@@ -169,10 +169,34 @@ impl Default for Multipart {
     }
 }
 
+/// `[events]`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Events {
+    callbacks_max: usize,
+    age_seconds: u64,
+    first_delay_seconds: u64,
+    longest_delay_seconds: u64,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        let default = ops::event::Limits::default();
+        Self {
+            callbacks_max: default.callbacks_max,
+            age_seconds: default.age_secs,
+            first_delay_seconds: default.first_delay_secs,
+            longest_delay_seconds: default.longest_delay_secs,
+        }
+    }
+}
+
 impl Written {
     /// Refuses values that make no sense.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        let Written { listen: _, limits, rate, form, login, multipart } = self;
+        let Written { listen: _, limits, rate, form, login, multipart, pull, pull_through, events } =
+            self;
         let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
         let any = u64::MAX;
         for (key, value, least, most) in [
@@ -205,7 +229,20 @@ impl Written {
             ("[multipart] unfinished_max", multipart.unfinished_max, 1, any),
             ("[multipart] expire_seconds", multipart.expire_seconds, 0, SECONDS_MAX),
             ("[multipart] keep_seconds", multipart.keep_seconds, 0, SECONDS_MAX),
-        ] {
+            ("[events] callbacks_max", bytes(events.callbacks_max), 1, 1000),
+            ("[events] age_seconds", events.age_seconds, 1, SECONDS_MAX),
+            ("[events] longest_delay_seconds", events.longest_delay_seconds, 0, SECONDS_MAX),
+            (
+                "[events] first_delay_seconds",
+                events.first_delay_seconds,
+                0,
+                events.longest_delay_seconds,
+            ),
+        ]
+        .into_iter()
+        .chain(pull.bounds())
+        .chain(pull_through.bounds())
+        {
             if value < least {
                 bail!("{key} = {value}: it must be at least {least}");
             }
@@ -257,7 +294,7 @@ impl Written {
 
     /// What the operations are told.
     pub(super) fn operations(&self) -> ops::Limits {
-        let Written { limits, rate, login, multipart, .. } = self;
+        let Written { limits, rate, login, multipart, events, .. } = self;
         ops::Limits {
             slow_down: SlowDown {
                 free_per_user: login.free_per_user,
@@ -268,7 +305,13 @@ impl Written {
                 waiting_max: login.waiting_max,
             },
             signature_secs_max: limits.signature_seconds,
-            events: ops::Limits::default().events,
+            events: ops::event::Limits {
+                callbacks_max: events.callbacks_max,
+                age_secs: events.age_seconds,
+                first_delay_secs: events.first_delay_seconds,
+                longest_delay_secs: events.longest_delay_seconds,
+            },
+            pull: self.pull.limits(),
             multipart: multipart::Limits {
                 pieces_max: multipart.pieces_max,
                 piece_bytes_max: multipart.piece_bytes_max,

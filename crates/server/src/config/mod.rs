@@ -7,6 +7,8 @@
 mod command_line;
 mod file;
 mod limits;
+mod pull;
+mod through;
 
 use std::{
     fs::{self, File},
@@ -47,7 +49,17 @@ pub(crate) struct Config {
     pub(crate) password: Option<Secret>,
     pub(crate) settings: front::Settings,
     pub(crate) operations: ops::Limits,
+    pub(crate) through: ops::through::PullThrough,
+    pub(crate) pull: Pull,
     pub(crate) drain: Duration,
+}
+
+/// Requests to other servers.
+pub(crate) struct Pull {
+    pub(crate) rules: outbound::Rules,
+    pub(crate) timeouts: outbound::Timeouts,
+    /// Transfers at the same time.
+    pub(crate) workers: usize,
 }
 
 /// An address to listen on.
