@@ -7,6 +7,7 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, anyhow, bail};
@@ -88,7 +89,7 @@ pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<()> {
             }
             // Nobody is asked for anything by a command.
             let outbound = outbound::Client::new(Rules::default(), Timeouts::default())?;
-            let through = PullThrough::new(Vec::new(), outbound.clone(), Default::default());
+            let through: Arc<PullThrough> = PullThrough::new(Vec::new(), outbound.clone(), Default::default()).into();
             let opened = crate::open(data, ops::Limits::default(), outbound, through)?;
             execute(&opened.store, command).await.map_err(|e| anyhow!("{e}"))?
         }
