@@ -89,7 +89,8 @@ pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<()> {
             }
             // Nobody is asked for anything by a command.
             let outbound = outbound::Client::new(Rules::default(), Timeouts::default())?;
-            let through: Arc<PullThrough> = PullThrough::new(Vec::new(), outbound.clone(), Default::default()).into();
+            let through: Arc<PullThrough> =
+                PullThrough::new(Vec::new(), outbound.clone(), Default::default()).into();
             let opened = crate::open(data, ops::Limits::default(), outbound, through)?;
             execute(&opened.store, command).await.map_err(|e| anyhow!("{e}"))?
         }

@@ -54,8 +54,6 @@ fn fail(e: &anyhow::Error) -> ExitCode {
 /// A data directory that this process owns.
 struct Opened {
     store: Store,
-    /// Requests to other servers.
-    outbound: outbound::Client,
     /// Held for as long as the store is open: one process a directory.
     _lock: std::fs::File,
 }
@@ -78,9 +76,9 @@ fn open(
         blobs: Arc::new(blobs),
         clock: Arc::new(SystemClock),
         vault: Vault::new(&key),
-        outbound: outbound.clone(),
+        outbound,
         through,
         limits,
     });
-    Ok(Opened { store, outbound, _lock: lock })
+    Ok(Opened { store, _lock: lock })
 }
