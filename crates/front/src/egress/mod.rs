@@ -8,6 +8,7 @@ mod body;
 mod candidates;
 mod codes;
 mod conditional;
+pub(crate) mod fuzzing;
 mod headers;
 mod range;
 
