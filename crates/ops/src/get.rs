@@ -1,11 +1,18 @@
-//! Serving a file: finding it without a session, and reading its bytes, verified, from wherever they are.
+//! Serving a file: finding it by what a request may mean and may read, and reading its bytes, verified, from wherever
+//! they are.
+
+use std::sync::Arc;
 
 use blobs::Blob;
 use bytes::Bytes;
 use catalog::Read;
-use model::{Account, AccountId, Content, Error, File, FileAttrs, Result, TreePath};
+use model::{Account, AccountId, Content, Error, File, FileAttrs, Result, Time, TreePath};
 
-use crate::{Store, namespace::file_at};
+use crate::{
+    Store,
+    link::{self, Rate, Shown, Terms},
+    namespace::file_at,
+};
 
 /// The account a request may mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +30,24 @@ pub struct Candidate {
     pub account: AccountRef,
     /// From the account's top directory.
     pub path: TreePath,
+    /// Whether the request's path names the account, too: a published URL always does.
+    pub account_in_path: bool,
+}
+
+/// How a signed URL wants a file to be sent; without one, as any other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// The name it is to be saved under, where the browser is to save it.
+    pub save_as: Option<String>,
+    /// How fast it goes out.
+    pub rate: Option<Rate>,
 }
 
 /// A file that is being served. What was opened stays readable, whatever happens to the name meanwhile.
 pub struct Opened {
     attrs: FileAttrs,
     bytes: Source,
+    manner: Manner,
 }
 
 enum Source {
@@ -43,17 +62,28 @@ enum Source {
 const LOOKUPS_MAX: usize = 3;
 
 impl Store {
-    /// Opens the first candidate that names a file. Without `body` only its attributes are looked up.
+    /// Opens the first candidate that names a file the request may read. Without `body` only its attributes are looked
+    /// up. Each reading of a request is judged by its own account, so that none leads around the privacy of another.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Damaged`], [`Error::Storage`] when its bytes cannot be opened.
-    pub async fn get(&self, candidates: Vec<Candidate>, body: bool) -> Result<Opened> {
+    /// [`Error::NotFound`]; [`Error::BadLink`], [`Error::BadToken`], [`Error::Denied`] where there is a reading that the
+    /// request may not even ask about and no other names a file; [`Error::Damaged`], [`Error::Storage`] when its bytes
+    /// cannot be opened.
+    pub async fn get(
+        &self,
+        candidates: Vec<Candidate>,
+        shown: Shown,
+        body: bool,
+    ) -> Result<Opened> {
+        // A link that holds when the request begins holds for all of it.
+        let (now, asked) = (self.now(), Arc::new((candidates, shown)));
         let mut lookup = 1;
         loop {
-            let wanted = candidates.clone();
-            let found = self.0.catalog.read(move |tx| find(tx, &wanted, body)).await?;
-            let Found { file, inline } = found.ok_or(Error::NotFound)?;
-            match self.open(file, inline, body).await {
+            let (store, asked) = (self.clone(), Arc::clone(&asked));
+            let look = move |tx: &mut dyn Read| find(&store, tx, &asked.0, &asked.1, now, body);
+            let found = self.0.catalog.read(look).await?;
+            let Found { file, inline, manner } = found.ok_or(Error::NotFound)?;
+            match self.open(file, inline, manner, body).await {
                 // The file was replaced or deleted after it was looked up, and the sweeper was quick: look again.
                 Err(Error::Damaged(_)) if lookup < LOOKUPS_MAX => lookup += 1,
                 result => return result,
@@ -61,7 +91,13 @@ impl Store {
         }
     }
 
-    async fn open(&self, file: File, inline: Option<Bytes>, body: bool) -> Result<Opened> {
+    async fn open(
+        &self,
+        file: File,
+        inline: Option<Bytes>,
+        manner: Manner,
+        body: bool,
+    ) -> Result<Opened> {
         let bytes = match file.content {
             _ if !body => Source::Unopened,
             Content::Empty => Source::Memory(Bytes::new()),
@@ -84,7 +120,7 @@ impl Store {
                 Source::Blobs(opened)
             }
         };
-        Ok(Opened { attrs: file.attrs, bytes })
+        Ok(Opened { attrs: file.attrs, bytes, manner })
     }
 }
 
@@ -92,6 +128,11 @@ impl Opened {
     /// What is known of the file.
     pub fn attrs(&self) -> &FileAttrs {
         &self.attrs
+    }
+
+    /// How it is to be sent.
+    pub fn manner(&self) -> &Manner {
+        &self.manner
     }
 
     /// The whole content, where it is in memory.
@@ -130,25 +171,44 @@ impl Opened {
 struct Found {
     file: File,
     inline: Option<Bytes>,
+    manner: Manner,
 }
 
 fn find<R: Read + ?Sized>(
+    store: &Store,
     tx: &mut R,
     candidates: &[Candidate],
+    shown: &Shown,
+    now: Time,
     body: bool,
 ) -> Result<Option<Found>> {
+    let mut refused = None;
     for candidate in candidates {
         let account = match &candidate.account {
             AccountRef::Named(name) => tx.account_by_name(name)?,
             AccountRef::Only => only_account(tx)?,
         };
-        let Some(Account { id, root, .. }) = account else { continue };
-        if let Some(file) = file_at(tx, id, root, &candidate.path)? {
-            let inline = if body { inline_of(tx, id, &file)? } else { None };
-            return Ok(Some(Found { file, inline }));
+        let Some(account) = account else { continue };
+        let terms = match link::admit(store, tx, &account, candidate, shown, now) {
+            Ok(terms) => terms,
+            Err(fault) if fault.is_ours() => return Err(fault),
+            Err(refusal) => {
+                refused.get_or_insert(refusal);
+                continue;
+            }
+        };
+        if let Some(file) = file_at(tx, account.id, account.root, &candidate.path)? {
+            let inline = if body { inline_of(tx, account.id, &file)? } else { None };
+            return Ok(Some(Found { file, inline, manner: manner(terms, &candidate.path) }));
         }
     }
-    Ok(None)
+    refused.map_or(Ok(None), Err)
+}
+
+fn manner(terms: Option<&Terms>, path: &TreePath) -> Manner {
+    let Some(terms) = terms else { return Manner::default() };
+    let name = path.name().filter(|_| terms.attachment);
+    Manner { save_as: name.map(str::to_owned), rate: terms.rate }
 }
 
 fn inline_of<R: Read + ?Sized>(
@@ -163,6 +223,6 @@ fn inline_of<R: Read + ?Sized>(
 }
 
 fn only_account<R: Read + ?Sized>(tx: &mut R) -> Result<Option<Account>> {
-    let mut accounts = tx.accounts()?;
+    let mut accounts = tx.first_accounts(2)?;
     Ok(if accounts.len() == 1 { accounts.pop() } else { None })
 }

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod content_type;
 pub mod get;
 mod landing;
+pub mod link;
 pub mod listing;
 pub mod multipart;
 pub mod namespace;
@@ -30,7 +31,7 @@ use model::Time;
 
 pub use admin::{AccountChange, Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
-pub use get::{AccountRef, Candidate, Opened};
+pub use get::{AccountRef, Candidate, Manner, Opened};
 pub use listing::{Listed, Page, Positions, Rows, Which};
 pub use model;
 pub use multipart::{MultipartSpec, PieceSpec, PieceUpload};
@@ -50,6 +51,7 @@ struct Shared {
     blobs: Arc<dyn Blobs>,
     clock: Arc<dyn Clock>,
     vault: Vault,
+    public_url: Option<link::PublicUrl>,
     passwords: Passwords,
     throttle: Throttle,
     limits: Limits,
@@ -69,6 +71,8 @@ pub struct Parts {
     pub vault: Vault,
     /// What the operator may set.
     pub limits: Limits,
+    /// Where files are published; without it no URL is signed and no signed URL is right.
+    pub public_url: Option<link::PublicUrl>,
 }
 
 /// What the operator may set.
@@ -100,6 +104,7 @@ impl Store {
             blobs: parts.blobs,
             clock: parts.clock,
             vault: parts.vault,
+            public_url: parts.public_url,
             passwords: Passwords::new(),
             throttle: Throttle::new(parts.limits.slow_down),
             limits: parts.limits,

@@ -16,7 +16,7 @@ use std::{path::Path, process::ExitCode, sync::Arc};
 use anyhow::Context;
 use blobs::Local;
 use catalog::{Catalog, embedded::Embedded};
-use ops::{Parts, Store, clock::SystemClock, vault::Vault};
+use ops::{Parts, Store, clock::SystemClock, link::PublicUrl, vault::Vault};
 
 use crate::config::{Cli, Plan};
 
@@ -59,7 +59,7 @@ struct Opened {
 }
 
 /// Opens the embedded engines in `data`.
-fn open(data: &Path, limits: ops::Limits) -> anyhow::Result<Opened> {
+fn open(data: &Path, limits: ops::Limits, public_url: Option<PublicUrl>) -> anyhow::Result<Opened> {
     let lock = config::own_directory(data)?;
     let key = key::read_or_make(data)?;
     let catalog = Embedded::open(data.join("catalog"), catalog::embedded::Options::default())
@@ -72,6 +72,7 @@ fn open(data: &Path, limits: ops::Limits) -> anyhow::Result<Opened> {
         clock: Arc::new(SystemClock),
         vault: Vault::new(&key),
         limits,
+        public_url,
     });
     Ok(Opened { store, _lock: lock })
 }

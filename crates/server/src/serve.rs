@@ -18,7 +18,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     logging::start();
     let started = ops::clock::SystemClock.now();
     let stop = Stop::on_signals()?;
-    let opened = crate::open(&config.data, config.operations)?;
+    let opened = crate::open(&config.data, config.operations, config.public_url.clone())?;
     let store = opened.store.clone();
     found(&store, &config).await?;
 

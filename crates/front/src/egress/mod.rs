@@ -1,13 +1,17 @@
-//! Egress (protocol.md, section 9): GET and HEAD of files, without a token.
+//! Egress (protocol.md, sections 9 and 10): GET and HEAD of files, without a token where the account is not private.
 //!
-//! A request flows: host and path → candidates → the store → conditions → ranges → a body that reads as it is sent.
+//! A request flows: host and path → candidates, query and headers → what it shows → the store → conditions → ranges → a
+//! body that reads as it is sent, at a pace where a signed URL says so.
 //! What does not live here: who may read what, and which candidate wins (the store), CORS and the access log (`route`).
 
 mod body;
 mod candidates;
 mod codes;
 mod conditional;
+mod disposition;
 mod headers;
+mod link;
+mod pace;
 mod range;
 
 use body::Part;
@@ -16,8 +20,8 @@ use conditional::{Validators, Verdict};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{
-        ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, RANGE, RETRY_AFTER,
-        X_CONTENT_TYPE_OPTIONS,
+        ALLOW, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, RANGE,
+        RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use ops::{
@@ -27,15 +31,15 @@ use ops::{
 use range::{Span, Wanted};
 
 use crate::{
-    Front,
+    Front, Peer,
     reply::{Body, Reply, Request},
 };
 
 /// Answers every path that is no path of the API.
-pub(crate) async fn serve(front: &Front, request: Request) -> Reply {
+pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply {
     let head = request.method() == Method::HEAD;
     let mut reply = if head || request.method() == Method::GET {
-        match find(front, &request, !head).await {
+        match find(front, peer, &request, !head).await {
             Ok(opened) => answer(request.headers(), head, opened),
             Err(error) => refuse(&error),
         }
@@ -52,11 +56,12 @@ pub(crate) async fn serve(front: &Front, request: Request) -> Reply {
     reply
 }
 
-async fn find(front: &Front, request: &Request, body: bool) -> Result<Opened, Error> {
+async fn find(front: &Front, peer: Peer, request: &Request, body: bool) -> Result<Opened, Error> {
     let path = candidates::decode(request.uri().path())?;
     let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let host = request.uri().host().or(named);
-    front.store.get(candidates::candidates(host, &path), body).await
+    let shown = link::shown(request, peer.address.map(|address| address.ip()));
+    front.store.get(candidates::candidates(host, &path), shown, body).await
 }
 
 fn refuse(error: &Error) -> Reply {
@@ -84,6 +89,7 @@ fn text(status: StatusCode, words: &'static str) -> Reply {
 /// The answer about a file that is there.
 fn answer(asked: &HeaderMap, head: bool, opened: Opened) -> Reply {
     let attrs = opened.attrs().clone();
+    let manner = opened.manner().clone();
     let own = headers::validators(&attrs);
     let mut reply = match conditional::judge(asked, &own) {
         Verdict::Serve if head => described(StatusCode::OK, attrs.size, &attrs, Body::empty()),
@@ -92,7 +98,15 @@ fn answer(asked: &HeaderMap, head: bool, opened: Opened) -> Reply {
         Verdict::Failed => text(StatusCode::PRECONDITION_FAILED, "precondition failed\n"),
     };
     headers::describe(reply.headers_mut(), &attrs, &own);
-    reply
+    if let Some(value) = manner.save_as.as_deref().and_then(disposition::attachment)
+        && reply.status().is_success()
+    {
+        reply.headers_mut().insert(CONTENT_DISPOSITION, value);
+    }
+    match manner.rate {
+        Some(rate) => reply.map(|body| pace::paced(body, rate)),
+        None => reply,
+    }
 }
 
 fn status(status: StatusCode) -> Reply {

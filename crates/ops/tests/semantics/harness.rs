@@ -49,6 +49,7 @@ impl Bench {
             clock: clock.clone(),
             vault: Vault::new(&[1; 32]),
             limits: Limits::default(),
+            public_url: None,
         });
         Self { store, blobs, clock, dir }
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use model::{Secret, TreePath};
 
-use super::{Config, Plan, file::Written};
+use super::{Config, Plan, file::Written, url::UrlVerb};
 use crate::admin::Command;
 
 /// A self-hosted origin store that speaks the Agile origin-storage API.
@@ -27,12 +27,15 @@ enum Verb {
     /// Add, list or change users. Passwords are read from standard input.
     #[command(subcommand)]
     User(UserVerb),
+    /// Sign URLs, and keep the secrets that sign them.
+    #[command(subcommand)]
+    Url(UrlVerb),
     /// Show what a running server has done.
     Status(DataArgs),
 }
 
 #[derive(Debug, Args)]
-struct DataArgs {
+pub(super) struct DataArgs {
     /// The data directory.
     #[arg(long, env = "HEADWATER_DATA", default_value = "data")]
     data: PathBuf,
@@ -145,6 +148,10 @@ impl Cli {
             Verb::Account(AccountVerb::Set { name, private, quota_bytes, quota_files, data }) => {
                 (data, Command::SetAccount { name, private, quota_bytes, quota_files })
             }
+            Verb::Url(verb) => {
+                let (data, command) = verb.read()?;
+                (data, Command::Url(command))
+            }
             Verb::User(UserVerb::List(data)) => (data, Command::ListUsers),
             Verb::User(UserVerb::Disable { name, data }) => {
                 (data, Command::SetActive { name, active: false })
@@ -153,11 +160,11 @@ impl Cli {
                 (data, Command::SetActive { name, active: true })
             }
             Verb::User(UserVerb::Passwd { name, data }) => {
-                (data, Command::SetPassword { name, password: read_password()? })
+                (data, Command::SetPassword { name, password: read_secret("password")? })
             }
             Verb::User(UserVerb::Add { name, account, directory, uid, gid, read_only, data }) => {
                 TreePath::parse(&directory).context("--directory")?;
-                let password = read_password()?;
+                let password = read_secret("password")?;
                 let command =
                     Command::AddUser { name, account, directory, uid, gid, read_only, password };
                 (data, command)
@@ -178,17 +185,21 @@ fn config(args: ServeArgs) -> anyhow::Result<Config> {
         password: password.map(Secret::new),
         settings: written.settings(),
         operations: written.operations(),
+        public_url: written.public_url()?,
         drain: written.drain(),
     })
 }
 
-/// The first line of standard input, without its end.
-fn read_password() -> anyhow::Result<String> {
+/// The first line of standard input, without its end; `what` names it in complaints.
+pub(super) fn read_secret(what: &str) -> anyhow::Result<String> {
     let mut text = String::new();
-    std::io::stdin().take(64 * 1024).read_to_string(&mut text).context("reading the password")?;
+    std::io::stdin()
+        .take(64 * 1024)
+        .read_to_string(&mut text)
+        .with_context(|| format!("reading the {what}"))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => bail!("the password is read from standard input, and there was none"),
+        _ => bail!("the {what} is read from standard input, and there was none"),
     }
 }
 

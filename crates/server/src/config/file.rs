@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use ops::{multipart, throttle::SlowDown};
+use ops::{link::PublicUrl, multipart, throttle::SlowDown};
 use serde::Deserialize;
 
 use super::Listen;
@@ -22,6 +22,7 @@ pub(super) struct Written {
     limits: WrittenLimits,
     login: WrittenLogin,
     multipart: WrittenMultipart,
+    egress: WrittenEgress,
 }
 
 #[derive(Debug, Deserialize)]
@@ -65,6 +66,12 @@ struct WrittenMultipart {
     keep_seconds: Option<u64>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenEgress {
+    public_url: Option<String>,
+}
+
 impl Written {
     /// What a file says; without one, nothing.
     pub(super) fn read(path: Option<&Path>) -> anyhow::Result<Self> {
@@ -92,6 +99,14 @@ impl Written {
             multipart: multipart_limits(&self.multipart),
             signature_secs_max: self.limits.signature_seconds.unwrap_or(default.signature_secs_max),
         }
+    }
+
+    /// The base of the URLs that files are published under.
+    pub(super) fn public_url(&self) -> anyhow::Result<Option<PublicUrl>> {
+        let Some(text) = &self.egress.public_url else { return Ok(None) };
+        let url =
+            PublicUrl::parse(text).with_context(|| format!("[egress] public_url {text:?}"))?;
+        Ok(Some(url))
     }
 
     /// How long running requests may take after a signal to stop.
@@ -206,6 +221,15 @@ mod tests {
         assert_eq!((changed.pieces_max, changed.expire_secs, changed.keep_secs), (3, None, 0));
         assert_eq!(limits("[multipart]\nexpire_seconds = 5").expire_secs, Some(5));
         assert_eq!(changed.piece_bytes_max, default.piece_bytes_max);
+    }
+
+    #[test]
+    fn the_public_url_is_checked() {
+        let url = |text: &str| toml::from_str::<Written>(text).unwrap().public_url();
+        assert_eq!(url("").unwrap(), None);
+        let given = url("[egress]\npublic_url = \"https://cdn.example.com/\"").unwrap().unwrap();
+        assert_eq!(given.to_string(), "https://cdn.example.com");
+        assert!(url("[egress]\npublic_url = \"cdn.example.com\"").is_err());
     }
 
     #[test]

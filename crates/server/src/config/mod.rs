@@ -6,6 +6,7 @@
 
 mod command_line;
 mod file;
+mod url;
 
 use std::{
     fs::{self, File},
@@ -46,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) password: Option<Secret>,
     pub(crate) settings: front::Settings,
     pub(crate) operations: ops::Limits,
+    pub(crate) public_url: Option<ops::link::PublicUrl>,
     pub(crate) drain: Duration,
 }
 
