@@ -10,7 +10,7 @@ use model::{Account, AccountId, Content, Error, File, FileAttrs, Result, Time, T
 
 use crate::{
     Store,
-    link::{self, Rate, Shown, Terms},
+    link::{self, Admitted, Rate, Shown},
     namespace::file_at,
 };
 
@@ -67,7 +67,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::BadLink`], [`Error::BadToken`], [`Error::Denied`] where there is a reading that the
-    /// request may not even ask about and no other names a file; [`Error::Damaged`], [`Error::Storage`] when its bytes
+    /// request may not even ask about, what it shows is right for no other, and no other names a file;
+    /// [`Error::Damaged`], [`Error::Storage`] when its bytes
     /// cannot be opened.
     pub async fn get(
         &self,
@@ -182,31 +183,33 @@ fn find<R: Read + ?Sized>(
     now: Time,
     body: bool,
 ) -> Result<Option<Found>> {
-    let mut refused = None;
+    let (mut refused, mut proven) = (None, false);
     for candidate in candidates {
         let account = match &candidate.account {
             AccountRef::Named(name) => tx.account_by_name(name)?,
             AccountRef::Only => only_account(tx)?,
         };
         let Some(account) = account else { continue };
-        let terms = match link::admit(store, tx, &account, candidate, shown, now) {
-            Ok(terms) => terms,
+        let admitted = match link::admit(store, tx, &account, candidate, shown, now) {
+            Ok(admitted) => admitted,
             Err(fault) if fault.is_ours() => return Err(fault),
             Err(refusal) => {
                 refused.get_or_insert(refusal);
                 continue;
             }
         };
+        proven |= admitted != Admitted::Everybody;
         if let Some(file) = file_at(tx, account.id, account.root, &candidate.path)? {
             let inline = if body { inline_of(tx, account.id, &file)? } else { None };
-            return Ok(Some(Found { file, inline, manner: manner(terms, &candidate.path) }));
+            return Ok(Some(Found { file, inline, manner: manner(admitted, &candidate.path) }));
         }
     }
-    refused.map_or(Ok(None), Err)
+    // What was shown was right for one reading: that it is wrong for another is no news.
+    refused.filter(|_| !proven).map_or(Ok(None), Err)
 }
 
-fn manner(terms: Option<&Terms>, path: &TreePath) -> Manner {
-    let Some(terms) = terms else { return Manner::default() };
+fn manner(admitted: Admitted<'_>, path: &TreePath) -> Manner {
+    let Admitted::Link(terms) = admitted else { return Manner::default() };
     let name = path.name().filter(|_| terms.attachment);
     Manner { save_as: name.map(str::to_owned), rate: terms.rate }
 }

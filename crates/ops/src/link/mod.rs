@@ -117,7 +117,18 @@ pub struct Shown {
     pub referer: Referer,
 }
 
-/// Whether the account may be read with a link or a token alone, and what the link asks for.
+/// Why a request may read an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admitted<'a> {
+    /// Everybody may.
+    Everybody,
+    /// By its token.
+    Token,
+    /// By its link, which says this.
+    Link(&'a Terms),
+}
+
+/// Whether and why a request may read what a candidate names.
 ///
 /// A link counts wherever the account has secrets, also where the account is public: a link that is wrong is refused
 /// there, too. A token counts where there is no link and the account is private.
@@ -132,7 +143,7 @@ pub(crate) fn admit<'a, R: Read + ?Sized>(
     candidate: &Candidate,
     shown: &'a Shown,
     now: Time,
-) -> Result<Option<&'a Terms>> {
+) -> Result<Admitted<'a>> {
     match &shown.link {
         Given::Unreadable if !account.sealed_url_secrets.is_empty() => Err(Error::BadLink),
         Given::Link(link) if !account.sealed_url_secrets.is_empty() => {
@@ -143,14 +154,14 @@ pub(crate) fn admit<'a, R: Read + ?Sized>(
                 format!("{url}/{}{}", account.name, shown.path)
             };
             let secrets = store.url_secrets(account)?;
-            verify(link, &url, &secrets, shown, now).map(|()| Some(&link.terms))
+            verify(link, &url, &secrets, shown, now).map(|()| Admitted::Link(&link.terms))
         }
-        _ if !account.private => Ok(None),
+        _ if !account.private => Ok(Admitted::Everybody),
         _ => {
             let token = shown.token.as_ref().ok_or(Error::BadLink)?;
             let caller = session::caller_by_token(tx, token.expose(), now)?;
             let own = caller.account == account.id && caller.root.holds(&candidate.path);
-            if own { Ok(None) } else { Err(Error::Denied) }
+            if own { Ok(Admitted::Token) } else { Err(Error::Denied) }
         }
     }
 }
