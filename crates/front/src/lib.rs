@@ -9,6 +9,7 @@ mod access;
 mod cors;
 pub mod door;
 mod egress;
+pub mod events;
 mod reply;
 mod request;
 mod route;

@@ -9,7 +9,7 @@ use catalog::Read;
 use model::{Account, AccountId, Content, Error, File, FileAttrs, Result, Time, TreePath};
 
 use crate::{
-    Store,
+    Following, Store,
     link::{self, Admitted, Rate, Shown},
     namespace::file_at,
 };
@@ -43,6 +43,14 @@ pub struct Manner {
     pub rate: Option<Rate>,
 }
 
+/// What a request is served from.
+pub enum Found {
+    /// A file.
+    File(Opened),
+    /// A file that is arriving, and how it is to be sent.
+    Arriving(Following, Manner),
+}
+
 /// A file that is being served. What was opened stays readable, whatever happens to the name meanwhile.
 pub struct Opened {
     attrs: FileAttrs,
@@ -63,33 +71,68 @@ const LOOKUPS_MAX: usize = 3;
 
 impl Store {
     /// Opens the first candidate that names a file the request may read. Without `body` only its attributes are looked
-    /// up. Each reading of a request is judged by its own account, so that none leads around the privacy of another.
+    /// up. A file that is arriving and may be read meanwhile counts, and goes before the one it will replace; without
+    /// `open_end` only if its size is known. Each reading of a request is judged by its own account, so that none leads
+    /// around the privacy of another.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::BadLink`], [`Error::BadToken`], [`Error::Denied`] where there is a reading that the
     /// request may not even ask about, what it shows is right for no other, and no other names a file;
-    /// [`Error::Damaged`], [`Error::Storage`] when its bytes
-    /// cannot be opened.
+    /// [`Error::Damaged`], [`Error::Storage`] when its bytes cannot be opened.
     pub async fn get(
         &self,
         candidates: Vec<Candidate>,
         shown: Shown,
         body: bool,
-    ) -> Result<Opened> {
+        open_end: bool,
+    ) -> Result<Found> {
         // A link that holds when the request begins holds for all of it.
-        let (now, asked) = (self.now(), Arc::new((candidates, shown)));
+        let asked = Arc::new(Asked { candidates, shown, now: self.now() });
+        // Looked up before the catalog is: an upload that ends in between is found there.
+        let mut arriving = None;
+        if !self.0.arriving.is_empty() {
+            let usable =
+                |(_, file, _): &(usize, Following, Manner)| open_end || file.size().is_some();
+            arriving = self.arriving(&asked).await?.filter(usable);
+        }
         let mut lookup = 1;
         loop {
             let (store, asked) = (self.clone(), Arc::clone(&asked));
-            let look = move |tx: &mut dyn Read| find(&store, tx, &asked.0, &asked.1, now, body);
-            let found = self.0.catalog.read(look).await?;
-            let Found { file, inline, manner } = found.ok_or(Error::NotFound)?;
+            let found = self.0.catalog.read(move |tx| find(&store, tx, &asked, body)).await?;
+            if let Some((at, live, manner)) = arriving.take()
+                && !found.as_ref().is_ok_and(|found| found.candidate < at)
+            {
+                return Ok(Found::Arriving(live, manner));
+            }
+            let Looked { file, inline, manner, .. } = found?;
             match self.open(file, inline, manner, body).await {
                 // The file was replaced or deleted after it was looked up, and the sweeper was quick: look again.
                 Err(Error::Damaged(_)) if lookup < LOOKUPS_MAX => lookup += 1,
-                result => return result,
+                result => return result.map(Found::File),
             }
         }
+    }
+
+    /// The first candidate that is arriving and that the request may read, with its place among them.
+    async fn arriving(&self, asked: &Arc<Asked>) -> Result<Option<(usize, Following, Manner)>> {
+        let (store, wanted) = (self.clone(), Arc::clone(asked));
+        let may = move |tx: &mut dyn Read| {
+            let may = |candidate| match reading(&store, tx, &wanted, candidate)? {
+                Reading::Open(account, admitted) => {
+                    Ok(Some((account.id, manner(admitted, &candidate.path))))
+                }
+                Reading::Nobodys | Reading::Refused(_) => Ok(None),
+            };
+            wanted.candidates.iter().map(may).collect::<Result<Vec<_>>>()
+        };
+        let admitted = self.0.catalog.read(may).await?;
+        for (index, (may, candidate)) in admitted.into_iter().zip(&asked.candidates).enumerate() {
+            let Some((account, manner)) = may else { continue };
+            if let Some(file) = self.0.arriving.find(account, &candidate.path) {
+                return Ok(Some((index, file, manner)));
+            }
+        }
+        Ok(None)
     }
 
     async fn open(
@@ -169,43 +212,75 @@ impl Opened {
     }
 }
 
-struct Found {
+/// What is asked for, by whom, and when the request began.
+struct Asked {
+    candidates: Vec<Candidate>,
+    shown: Shown,
+    now: Time,
+}
+
+/// A file's record, and which candidate it is.
+struct Looked {
+    candidate: usize,
     file: File,
     inline: Option<Bytes>,
     manner: Manner,
 }
 
+/// The first candidate that names a file the request may read, or the fact that there is none.
 fn find<R: Read + ?Sized>(
     store: &Store,
     tx: &mut R,
-    candidates: &[Candidate],
-    shown: &Shown,
-    now: Time,
+    asked: &Asked,
     body: bool,
-) -> Result<Option<Found>> {
+) -> Result<Result<Looked>> {
     let (mut refused, mut proven) = (None, false);
-    for candidate in candidates {
-        let account = match &candidate.account {
-            AccountRef::Named(name) => tx.account_by_name(name)?,
-            AccountRef::Only => only_account(tx)?,
-        };
-        let Some(account) = account else { continue };
-        let admitted = match link::admit(store, tx, &account, candidate, shown, now) {
-            Ok(admitted) => admitted,
-            Err(fault) if fault.is_ours() => return Err(fault),
-            Err(refusal) => {
-                refused.get_or_insert(refusal);
+    for (index, candidate) in asked.candidates.iter().enumerate() {
+        let (account, admitted) = match reading(store, tx, asked, candidate)? {
+            Reading::Open(account, admitted) => (account, admitted),
+            Reading::Refused(fact) => {
+                refused.get_or_insert(fact);
                 continue;
             }
+            Reading::Nobodys => continue,
         };
         proven |= admitted != Admitted::Everybody;
         if let Some(file) = file_at(tx, account.id, account.root, &candidate.path)? {
             let inline = if body { inline_of(tx, account.id, &file)? } else { None };
-            return Ok(Some(Found { file, inline, manner: manner(admitted, &candidate.path) }));
+            let manner = manner(admitted, &candidate.path);
+            return Ok(Ok(Looked { candidate: index, file, inline, manner }));
         }
     }
     // What was shown was right for one reading: that it is wrong for another is no news.
-    refused.filter(|_| !proven).map_or(Ok(None), Err)
+    Ok(Err(refused.filter(|_| !proven).unwrap_or(Error::NotFound)))
+}
+
+/// What becomes of one reading of a request.
+enum Reading<'a> {
+    /// There is no such account.
+    Nobodys,
+    /// The request may not ask about it.
+    Refused(Error),
+    /// It may.
+    Open(Account, Admitted<'a>),
+}
+
+fn reading<'a, R: Read + ?Sized>(
+    store: &Store,
+    tx: &mut R,
+    asked: &'a Asked,
+    candidate: &Candidate,
+) -> Result<Reading<'a>> {
+    let account = match &candidate.account {
+        AccountRef::Named(name) => tx.account_by_name(name)?,
+        AccountRef::Only => only_account(tx)?,
+    };
+    let Some(account) = account else { return Ok(Reading::Nobodys) };
+    match link::admit(store, tx, &account, candidate, &asked.shown, asked.now) {
+        Ok(admitted) => Ok(Reading::Open(account, admitted)),
+        Err(fault) if fault.is_ours() => Err(fault),
+        Err(refusal) => Ok(Reading::Refused(refusal)),
+    }
 }
 
 fn manner(admitted: Admitted<'_>, path: &TreePath) -> Manner {

@@ -7,10 +7,12 @@
 pub mod admin;
 pub mod clock;
 pub mod content_type;
+pub mod event;
 pub mod get;
 mod landing;
 pub mod link;
 pub mod listing;
+pub mod live;
 pub mod multipart;
 pub mod namespace;
 mod password;
@@ -31,12 +33,13 @@ use model::Time;
 
 pub use admin::{AccountChange, Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
-pub use get::{AccountRef, Candidate, Manner, Opened};
+pub use get::{AccountRef, Candidate, Found, Manner, Opened};
 pub use listing::{Listed, Page, Positions, Rows, Which};
+pub use live::Following;
 pub use model;
 pub use multipart::{MultipartSpec, PieceSpec, PieceUpload};
 pub use namespace::{IfThere, Parents, Stat};
-pub use put::{PutSpec, Stored, Upload};
+pub use put::{Expose, PutSpec, Stored, Upload};
 pub use session::{LoggedIn, NewKeyPair};
 
 use crate::{clock::Clock, password::Passwords, throttle::Throttle, vault::Vault};
@@ -52,11 +55,14 @@ struct Shared {
     clock: Arc<dyn Clock>,
     vault: Vault,
     public_url: Option<link::PublicUrl>,
+    outbound: outbound::Client,
     passwords: Passwords,
     throttle: Throttle,
     limits: Limits,
     joiner: multipart::Joiner,
     prefixes: multipart::Prefixes,
+    arriving: live::Arriving,
+    bell: event::Bell,
 }
 
 /// What a [`Store`] is put together from.
@@ -69,6 +75,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Encrypts what must be readable again.
     pub vault: Vault,
+    /// Requests to other servers.
+    pub outbound: outbound::Client,
     /// What the operator may set.
     pub limits: Limits,
     /// Where files are published; without it no URL is signed and no signed URL is right.
@@ -84,6 +92,8 @@ pub struct Limits {
     pub signature_secs_max: u64,
     /// Limits of multipart uploads.
     pub multipart: multipart::Limits,
+    /// How callbacks are told.
+    pub events: event::Limits,
 }
 
 impl Default for Limits {
@@ -92,6 +102,7 @@ impl Default for Limits {
             slow_down: throttle::SlowDown::default(),
             signature_secs_max: 7 * 86_400,
             multipart: multipart::Limits::default(),
+            events: event::Limits::default(),
         }
     }
 }
@@ -105,11 +116,14 @@ impl Store {
             clock: parts.clock,
             vault: parts.vault,
             public_url: parts.public_url,
+            outbound: parts.outbound,
             passwords: Passwords::new(),
             throttle: Throttle::new(parts.limits.slow_down),
             limits: parts.limits,
             joiner: multipart::Joiner::default(),
             prefixes: multipart::Prefixes::default(),
+            arriving: live::Arriving::default(),
+            bell: event::Bell::default(),
         }))
     }
 

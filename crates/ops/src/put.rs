@@ -6,14 +6,16 @@
 use bytes::Bytes;
 use catalog::{Place, Read, Tx};
 use model::{
-    Caller, Content, Digest, Directory, Error, File, FileAttrs, Resolved, Result, Time, TreePath,
-    limits,
+    Caller, Content, Digest, Directory, Error, EventKind, File, FileAttrs, Resolved, Result, Time,
+    TreePath, limits,
 };
 
 use crate::{
     Store, TypeRule,
     content_type::detect,
+    event::{self, News},
     landing::Landing,
+    live::Exposed,
     namespace::Parents,
     reference,
     tree::{count, locate, may_add, may_change, may_write, parent_directory},
@@ -32,6 +34,18 @@ pub struct PutSpec {
     pub checksum: Option<Digest>,
     /// The type it will be served with.
     pub content_type: TypeRule,
+    /// From when on it can be read.
+    pub expose: Expose,
+}
+
+/// From when on a file can be read (section 9, Expose-Egress).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expose {
+    /// When it has arrived and is durable. On one node a storage policy is met by then, too.
+    #[default]
+    Complete,
+    /// While it arrives.
+    Partial,
 }
 
 /// A stored file, as an answer shows it.
@@ -79,6 +93,16 @@ impl Upload {
         self.landing.size()
     }
 
+    /// Lets the file be read while it arrives, if `spec` says so and nothing came yet. Readers are cut off where the upload
+    /// is committed with another path. `size`: how many bytes will come, where that is known.
+    pub fn expose(&mut self, spec: &PutSpec, size: Option<u64>) {
+        if spec.expose == Expose::Partial && self.size() == 0 && !spec.path.is_root() {
+            let key = (self.caller.account, self.caller.full(&spec.path));
+            let rule = spec.content_type.clone();
+            self.landing.expose(Exposed::new(&self.store, key, rule, size));
+        }
+    }
+
     /// Takes the next bytes. What is taken and not yet on disk is bounded.
     ///
     /// # Errors
@@ -98,9 +122,12 @@ impl Upload {
     }
 
     async fn commit_now(self, spec: PutSpec) -> Result<Stored> {
-        let (store, caller) = (self.store, self.caller);
-        let landed = self.landing.end(spec.checksum).await?;
-        let now = store.now();
+        let (store, caller, mut landing) = (self.store, self.caller, self.landing);
+        // Kept to the end of this: readers that followed learn how it ended.
+        let path = caller.full(&spec.path);
+        let exposed = landing.hide().filter(|e| spec.expose == Expose::Partial && e.is_at(&path));
+        let landed = landing.end(spec.checksum).await?;
+        let (now, kind) = (store.now(), EventKind::Upload);
         let name = spec.path.name().unwrap_or("");
         let attrs = FileAttrs {
             owner: caller.owner,
@@ -115,9 +142,13 @@ impl Upload {
         landed
             .place(&store, move |tx, content| {
                 let spot = may_put(tx, &caller, &spec.path, spec.parents)?;
-                place(tx, &caller, &spot, attrs.clone(), content, now)
+                place(tx, &caller, &spot, kind, attrs.clone(), content, now)
             })
             .await?;
+        store.0.bell.ring();
+        if let Some(exposed) = exposed {
+            exposed.whole();
+        }
         Ok(stored)
     }
 }
@@ -167,11 +198,12 @@ pub(crate) fn may_put<R: Read + ?Sized>(
 }
 
 /// Puts a file where [`may_put`], in the same transaction, allowed it: replaces what is there and lets go of its
-/// content, makes missing directories, touches the directory, counts.
+/// content, makes missing directories, touches the directory, counts, and tells whom it concerns.
 pub(crate) fn place(
     tx: &mut dyn Tx,
     caller: &Caller,
     spot: &Spot,
+    kind: EventKind,
     attrs: FileAttrs,
     content: Content,
     now: Time,
@@ -180,6 +212,8 @@ pub(crate) fn place(
     let name = spot.full.name().ok_or(Error::IsDirectory)?;
     let (replaced, size) = (spot.at.file.as_ref(), attrs.size);
     let place = Place { account: caller.account, dir: dir.id, name };
+    let news = News { kind, path: &spot.full, old_path: None, attrs: Some(&attrs) };
+    event::tell(tx, caller.account, &news, now)?;
     tx.put_file(place, &File { number: 0, attrs, content })?;
     tx.touch_directory(caller.account, dir.id, now.secs())?;
     if let Some(old) = replaced {

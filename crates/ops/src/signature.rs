@@ -88,12 +88,24 @@ impl Store {
     }
 }
 
+/// HMAC-SHA256 of a message under the characters of a secret.
+///
+/// # Errors
+/// [`Error::Storage`] for a secret that cannot be a key.
+pub fn sign(secret: &Secret, message: &[u8]) -> Result<Digest> {
+    Ok(Digest(mac(secret, message)?.finalize().into_bytes().into()))
+}
+
 /// Compares in constant time.
 fn is_right(secret: &Secret, message: &[u8], signature: &[u8]) -> Result<bool> {
+    Ok(mac(secret, message)?.verify_slice(signature).is_ok())
+}
+
+fn mac(secret: &Secret, message: &[u8]) -> Result<Hmac<Sha256>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
         .map_err(|e| Error::Storage(format!("a key cannot be used: {e}")))?;
     mac.update(message);
-    Ok(mac.verify_slice(signature).is_ok())
+    Ok(mac)
 }
 
 #[cfg(test)]
@@ -108,6 +120,7 @@ mod tests {
         let expected = expected.unwrap().0;
         let (key, message) = (Secret::new("Jefe"), b"what do ya want for nothing?");
         assert!(is_right(&key, message, &expected).unwrap());
+        assert_eq!(sign(&key, message).unwrap().0, expected);
         assert!(!is_right(&key, message, &expected[..31]).unwrap());
         assert!(!is_right(&key, b"what do ya want for nothing!", &expected).unwrap());
         assert!(!is_right(&Secret::new("jefe"), message, &expected).unwrap());

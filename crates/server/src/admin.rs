@@ -12,8 +12,8 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use model::{Secret, TreePath};
-use ops::{AccountChange, NewUser, Store};
+use model::{CallbackId, CallbackState, Error, Secret, TreePath};
+use ops::{AccountChange, NewUser, Store, event::CallbackInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
@@ -60,6 +60,12 @@ pub(crate) enum Command {
     SetActive {
         name: String,
         active: bool,
+    },
+    ListCallbacks,
+    /// `state`: `active`, `paused` or `deleted`.
+    SetCallback {
+        id: u64,
+        state: String,
     },
     Status,
     Url(UrlCommand),
@@ -143,12 +149,40 @@ async fn execute(store: &Store, command: Command) -> anyhow::Result<Value> {
             store.set_active(&name, active).await?;
             Ok(json!({ "user": name, "active": active }))
         }
+        Command::ListCallbacks => {
+            Ok(store.all_callbacks().await?.into_iter().map(callback).collect())
+        }
+        Command::SetCallback { id, state } => {
+            let known = CALLBACK_STATES.into_iter().find(|(_, name)| *name == state);
+            let (set, _) = known.ok_or(Error::InvalidName("no state of a callback"))?;
+            store.set_callback(CallbackId(id), set).await?;
+            Ok(json!({ "callback": id, "state": state }))
+        }
         Command::Status => {
             let status = store.status();
             Ok(json!({ "commits": status.catalog.commits, "groups": status.catalog.groups }))
         }
         Command::Url(command) => url::execute(store, command).await,
     }
+}
+
+const CALLBACK_STATES: [(CallbackState, &str); 3] = [
+    (CallbackState::Active, "active"),
+    (CallbackState::Paused, "paused"),
+    (CallbackState::Deleted, "deleted"),
+];
+
+/// A callback as the operator sees it. Its URI is shown without what may be secret in it.
+fn callback(info: CallbackInfo) -> Value {
+    let CallbackInfo { callback, account, waiting } = info;
+    let state = CALLBACK_STATES.into_iter().find(|(state, _)| *state == callback.state);
+    let uri = callback.uri.split(['?', '#']).next().unwrap_or_default();
+    let uri = uri.split_once('@').map_or(uri, |(_, after)| after);
+    json!({
+        "callback": callback.id.0, "account": account, "uri": uri, "flags": callback.flags,
+        "threshold": callback.threshold, "root": callback.root.to_string(),
+        "state": state.map(|(_, name)| name), "waiting": waiting, "dead": callback.dead,
+    })
 }
 
 /// The admin socket of a running server.

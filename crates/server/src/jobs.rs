@@ -1,10 +1,10 @@
 //! What runs in the background: clean-up, at a gentle pace, and putting multipart uploads together. What is cleaned up
 //! is said in `ops::sweep` and `ops::multipart`.
 
-use std::{fs, io::ErrorKind, path::Path, time::Duration};
+use std::{fs, io::ErrorKind, path::Path, sync::Arc, time::Duration};
 
 use model::Time;
-use ops::Store;
+use ops::{Store, event::Teller};
 use tokio::time::sleep;
 
 use crate::stop::Stop;
@@ -21,7 +21,14 @@ const MULTIPARTS_PAUSE: Duration = Duration::from_secs(60);
 const ORPHANS_MARK: &str = "orphans-swept";
 
 /// Runs all jobs until the server is to stop. `started`: from before the first upload of this process.
-pub(crate) async fn run(store: Store, data: &Path, started: Time, stop: Stop) {
+/// `teller` tells callbacks what happened.
+pub(crate) async fn run(
+    store: Store,
+    teller: Arc<dyn Teller>,
+    data: &Path,
+    started: Time,
+    stop: Stop,
+) {
     let work = async {
         tokio::join!(
             doomed(&store),
@@ -33,6 +40,7 @@ pub(crate) async fn run(store: Store, data: &Path, started: Time, stop: Stop) {
             // Two: a large upload does not keep all others waiting.
             store.join_multiparts(),
             store.join_multiparts(),
+            store.tell_callbacks(teller),
         );
     };
     tokio::select! {

@@ -54,6 +54,8 @@ fn fail(e: &anyhow::Error) -> ExitCode {
 /// A data directory that this process owns.
 struct Opened {
     store: Store,
+    /// Requests to other servers.
+    outbound: outbound::Client,
     /// Held for as long as the store is open: one process a directory.
     _lock: std::fs::File,
 }
@@ -66,13 +68,16 @@ fn open(data: &Path, limits: ops::Limits, public_url: Option<PublicUrl>) -> anyh
         .with_context(|| format!("opening the catalog in {}", data.display()))?;
     let blobs =
         Local::open(data).with_context(|| format!("opening blobs in {}", data.display()))?;
+    let outbound = outbound::Client::new(outbound::Rules::default(), outbound::Timeouts::default())
+        .context("preparing requests to other servers")?;
     let store = Store::new(Parts {
         catalog: Catalog::new(Arc::new(catalog)),
         blobs: Arc::new(blobs),
         clock: Arc::new(SystemClock),
         vault: Vault::new(&key),
+        outbound: outbound.clone(),
         limits,
         public_url,
     });
-    Ok(Opened { store, _lock: lock })
+    Ok(Opened { store, outbound, _lock: lock })
 }

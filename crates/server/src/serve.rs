@@ -36,7 +36,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 
     let background = tokio::spawn({
         let (store, data, stop) = (store.clone(), config.data.clone(), stop.clone());
-        async move { jobs::run(store, &data, started, stop).await }
+        let now = || ops::clock::SystemClock.now();
+        let teller = Arc::new(front::events::Poster::new(opened.outbound.clone(), now));
+        async move { jobs::run(store, teller, &data, started, stop).await }
     });
     let admin = tokio::spawn(admin.serve(store.clone(), stop.clone()));
     let front = Front { store, settings: Arc::new(config.settings) };

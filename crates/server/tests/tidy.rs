@@ -95,6 +95,8 @@ fn dependencies() {
     for (krate, line) in [
         ("front", "catalog.workspace = true"),
         ("front", "blobs = { path = \"../blobs\" }"),
+        ("front", "outbound.workspace = true"),
+        ("outbound", "ops.workspace = true"),
         ("catalog", "blobs.workspace = true"),
         ("catalog", "ops = { workspace = true }"),
         ("blobs", "catalog.workspace = true"),

@@ -6,6 +6,7 @@
 //! An engine holds the law when `hold_the_law!` passes with a storage of its own: a value with `open(&self) -> Catalog`,
 //! which opens the same, at first empty, storage each time, after the handle before was dropped.
 
+pub(crate) mod events;
 pub(crate) mod groups;
 pub(crate) mod model;
 pub(crate) mod paging;
@@ -51,6 +52,7 @@ macro_rules! hold_the_law {
             uploads::neighbours_do_not_meet, uploads::strays_change_nothing,
             uploads::a_failed_operation_leaves_nothing,
             pieces::pieces_in_order_of_arrival, pieces::many_pieces_at_once,
+            events::callbacks, events::events,
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,6 +39,7 @@ pub(super) fn status(error: &Error) -> (StatusCode, &'static str) {
         | Error::TooManyUploads
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::NotConfigured
         | Error::NoSuchJob
         | Error::NoSuchCallback

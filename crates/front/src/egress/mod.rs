@@ -4,6 +4,7 @@
 //! body that reads as it is sent, at a pace where a signed URL says so.
 //! What does not live here: who may read what, and which candidate wins (the store), CORS and the access log (`route`).
 
+mod arriving;
 mod body;
 mod candidates;
 mod codes;
@@ -18,14 +19,14 @@ use body::Part;
 use bytes::Bytes;
 use conditional::{Validators, Verdict};
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderValue, Method, StatusCode, Version,
     header::{
         ALLOW, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, RANGE,
         RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use ops::{
-    Opened,
+    Found, Manner, Opened,
     model::{Error, FileAttrs},
 };
 use range::{Span, Wanted};
@@ -40,7 +41,8 @@ pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply 
     let head = request.method() == Method::HEAD;
     let mut reply = if head || request.method() == Method::GET {
         match find(front, peer, &request, !head).await {
-            Ok(opened) => answer(request.headers(), head, opened),
+            Ok(Found::File(opened)) => answer(request.headers(), head, opened),
+            Ok(Found::Arriving(file, manner)) => suit(arriving::answer(file), &manner),
             Err(error) => refuse(&error),
         }
     } else {
@@ -56,12 +58,14 @@ pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply 
     reply
 }
 
-async fn find(front: &Front, peer: Peer, request: &Request, body: bool) -> Result<Opened, Error> {
+async fn find(front: &Front, peer: Peer, request: &Request, body: bool) -> Result<Found, Error> {
     let path = candidates::decode(request.uri().path())?;
     let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let host = request.uri().host().or(named);
     let shown = link::shown(request, peer.address.map(|address| address.ip()));
-    front.store.get(candidates::candidates(host, &path), shown, body).await
+    // The end of a body without a length cannot be told from a cut connection before HTTP/1.1.
+    let open_end = request.version() >= Version::HTTP_11;
+    front.store.get(candidates::candidates(host, &path), shown, body, open_end).await
 }
 
 fn refuse(error: &Error) -> Reply {
@@ -98,6 +102,11 @@ fn answer(asked: &HeaderMap, head: bool, opened: Opened) -> Reply {
         Verdict::Failed => text(StatusCode::PRECONDITION_FAILED, "precondition failed\n"),
     };
     headers::describe(reply.headers_mut(), &attrs, &own);
+    suit(reply, &manner)
+}
+
+/// An answer about a file, the way a signed URL wants it.
+fn suit(mut reply: Reply, manner: &Manner) -> Reply {
     if let Some(value) = manner.save_as.as_deref().and_then(disposition::attachment)
         && reply.status().is_success()
     {

@@ -31,6 +31,7 @@ pub(super) fn paced(body: Body, rate: Rate) -> Body {
             Body::stream(len, Paced::new(stream::iter([Ok(bytes)]), rate))
         }
         Body::Stream { left, source } => Body::stream(left, Paced::new(source, rate)),
+        Body::Open(source) => Body::open(Paced::new(source, rate)),
     }
 }
 

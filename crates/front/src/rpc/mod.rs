@@ -6,6 +6,7 @@
 //! (crate `ops`). Nothing here logs a parameter: tokens and passwords are among them.
 
 mod answer;
+mod callback;
 mod codes;
 mod coerce;
 mod envelope;

@@ -14,6 +14,7 @@ use ops::model::{
 use super::{
     Call, Outcome,
     answer::INVALID_PARAMS,
+    callback,
     codes::{BAD_TOKEN, Codes},
     fetch,
     json::Json,
@@ -185,6 +186,14 @@ static TABLE: &[Row] = &[
         Codes::MPART_ABORT, session!(multipart::abort)),
     row("restartMultipart", Operation, &[TOKEN, req("mpid", Text, -2)],
         Codes::MPART, session!(multipart::restart)),
+
+    // --- callbacks: ARCHITECTURE.md, "Events"
+    row("registerCallback", Query, &[
+            TOKEN, req("uri", Text, callback::BAD_URI), opt("flags", Int(0, u32::MAX as u64), "0", callback::BAD_FLAGS),
+            opt("threshold", Int(0, i64::MAX as u64), "0", INVALID_PARAMS)],
+        Codes::CALLBACK, session!(callback::register)),
+    row("listCallback", Query, &[TOKEN],
+        Codes::NONE, session!(callback::list)),
 ];
 
 #[cfg(test)]

@@ -189,6 +189,7 @@ fn login(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
@@ -234,6 +235,7 @@ fn directory(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
@@ -278,6 +280,7 @@ fn raw(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
@@ -324,6 +327,7 @@ fn multipart_create(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
@@ -375,6 +379,7 @@ fn multipart_piece(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
@@ -422,6 +427,7 @@ fn multipart_complete(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob

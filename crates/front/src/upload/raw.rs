@@ -66,6 +66,7 @@ async fn store(
     spec: PutSpec,
 ) -> Result<Stored, Fault> {
     let mut upload = front.store.upload(caller);
+    upload.expose(&spec, http_body::Body::size_hint(&body).exact());
     while let Some(frame) = body.frame().await {
         if let Ok(bytes) = frame?.into_data() {
             upload.write(bytes).await?;

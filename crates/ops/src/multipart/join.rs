@@ -180,7 +180,7 @@ impl Store {
                 tracing::warn!(error = %e, upload = %id.to_hex(), "an upload could not be put together");
                 self.0.catalog.write(move |tx| rules::fail(tx, id, error, now)).await?;
             }
-            Ok(()) => {}
+            Ok(()) => self.0.bell.ring(),
         }
         self.0.prefixes.forget(id);
         Ok(())

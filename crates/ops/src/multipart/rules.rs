@@ -3,7 +3,7 @@
 
 use catalog::{Read, Tx};
 use model::{
-    Caller, Content, ContentType, Digest, Error, Extent, Multipart, Piece, PieceContent,
+    Caller, Content, ContentType, Digest, Error, EventKind, Extent, Multipart, Piece, PieceContent,
     PieceState, Result, Time, UploadId, UploadState, UserId,
 };
 
@@ -306,7 +306,7 @@ pub(super) fn end_join(
         ctime: now.secs(),
         mtime: if upload.mtime == 0 { upload.created.secs() } else { upload.mtime },
     };
-    put::place(tx, caller, &spot, attrs, content(pieces.iter()), now)?;
+    put::place(tx, caller, &spot, EventKind::Multipart, attrs, content(pieces.iter()), now)?;
     for piece in &pieces {
         step_piece(tx, id, piece, PieceState::Success)?;
     }

@@ -12,6 +12,7 @@ use model::{Caller, Owner, Result, Secret, Time, TreePath, UserId};
 use ops::{
     Detect, Limits, NewUser, Parents, Parts, PutSpec, Store, TypeRule, clock::Clock, vault::Vault,
 };
+use outbound::{Rules, Timeouts};
 
 /// A clock that stands still until it is moved.
 #[derive(Default)]
@@ -48,6 +49,7 @@ impl Bench {
             blobs: blobs.clone(),
             clock: clock.clone(),
             vault: Vault::new(&[1; 32]),
+            outbound: outbound::Client::new(Rules::default(), Timeouts::default()).unwrap(),
             limits: Limits::default(),
             public_url: None,
         });
@@ -100,6 +102,7 @@ pub(crate) fn path(text: &str) -> TreePath {
 
 pub(crate) fn spec(at: &TreePath, parents: Parents) -> PutSpec {
     PutSpec {
+        expose: ops::Expose::Complete,
         path: at.clone(),
         parents,
         mtime: None,

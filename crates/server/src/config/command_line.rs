@@ -30,6 +30,9 @@ enum Verb {
     /// Sign URLs, and keep the secrets that sign them.
     #[command(subcommand)]
     Url(UrlVerb),
+    /// List, pause, resume or delete callbacks, which are told what happens to files.
+    #[command(subcommand)]
+    Callback(CallbackVerb),
     /// Show what a running server has done.
     Status(DataArgs),
 }
@@ -89,6 +92,26 @@ enum AccountVerb {
 }
 
 #[derive(Debug, Subcommand)]
+enum CallbackVerb {
+    /// List the callbacks and how they are doing.
+    List(DataArgs),
+    /// Tell a callback nothing for now; what happens waits for it.
+    Pause(OneCallback),
+    /// Go on with a callback that was paused.
+    Resume(OneCallback),
+    /// Remove a callback and all that waits for it.
+    Delete(OneCallback),
+}
+
+#[derive(Debug, Args)]
+struct OneCallback {
+    /// The callback's number.
+    id: u64,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, Subcommand)]
 enum UserVerb {
     /// Add a user; the password is the first line of standard input.
     Add {
@@ -137,6 +160,12 @@ enum UserVerb {
     },
 }
 
+impl OneCallback {
+    fn to(self, state: &str) -> (DataArgs, Command) {
+        (self.data, Command::SetCallback { id: self.id, state: state.to_owned() })
+    }
+}
+
 impl Cli {
     /// Reads the command line, the environment, the configuration file and, where a password is needed, standard input.
     pub(crate) fn read() -> anyhow::Result<Plan> {
@@ -152,6 +181,10 @@ impl Cli {
                 let (data, command) = verb.read()?;
                 (data, Command::Url(command))
             }
+            Verb::Callback(CallbackVerb::List(data)) => (data, Command::ListCallbacks),
+            Verb::Callback(CallbackVerb::Pause(one)) => one.to("paused"),
+            Verb::Callback(CallbackVerb::Resume(one)) => one.to("active"),
+            Verb::Callback(CallbackVerb::Delete(one)) => one.to("deleted"),
             Verb::User(UserVerb::List(data)) => (data, Command::ListUsers),
             Verb::User(UserVerb::Disable { name, data }) => {
                 (data, Command::SetActive { name, active: false })

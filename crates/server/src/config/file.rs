@@ -97,6 +97,7 @@ impl Written {
         ops::Limits {
             slow_down: slow_down(&self.login),
             multipart: multipart_limits(&self.multipart),
+            events: default.events,
             signature_secs_max: self.limits.signature_seconds.unwrap_or(default.signature_secs_max),
         }
     }

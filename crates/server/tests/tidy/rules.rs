@@ -81,7 +81,7 @@ pub(crate) fn names(files: &[File]) -> Vec<String> {
 const STRANGERS: &[(&str, &[&str], &str)] = &[
     (
         "front",
-        &["catalog", "blobs"],
+        &["catalog", "blobs", "outbound"],
         "protocols call operations (crate ops): no protocol walks around the rules",
     ),
     (
@@ -98,6 +98,11 @@ const STRANGERS: &[(&str, &[&str], &str)] = &[
         "ops",
         &["front", "server", "hyper", "http", "serde_json"],
         "operations know no protocol: translate in front",
+    ),
+    (
+        "outbound",
+        &["catalog", "blobs", "ops", "front", "server"],
+        "it makes requests: what for, and what comes of them, is said in ops",
     ),
     (
         "model",

@@ -27,6 +27,7 @@ mod multipart_http;
 mod multipart_listing;
 mod multipart_races;
 mod namespace;
+mod partial;
 mod paths;
 mod permission;
 mod private_accounts;

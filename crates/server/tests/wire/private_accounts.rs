@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     flows::python,
-    harness::{Ask, Client, PASSWORD, Server, ask},
+    harness::{Ask, Client, Connection, PASSWORD, Server, ask},
     signed_urls::{BASE, SECRET, give_secret, signed, start},
 };
 
@@ -128,6 +128,40 @@ fn the_only_account_without_its_name() {
     assert_eq!(nobody.send(&ask("GET", "/dir/file").token(&anna.token)).status, 200);
     server.admin_ok(&["account", "set", "acme", "--private", "false"], "");
     assert_eq!(nobody.get("/dir/file").status, 200);
+}
+
+/// A file that is still arriving is as private as one that is there.
+#[test]
+fn a_file_that_arrives() {
+    let server = two_accounts();
+    let anna = server.login();
+    let head = anna.raw("/", "live.txt").with("X-Agile-Expose-Egress", "PARTIAL");
+    let mut upload = Connection::open(server.address());
+    upload.send_head(&head.with("Transfer-Encoding", "chunked"));
+    upload.send_chunk(b"begun");
+    let status = |ask: &Ask| {
+        let mut reader = Connection::open(server.address());
+        reader.send_head(ask);
+        reader.answer_head().unwrap()
+    };
+    let by_token = ask("GET", "/acme/live.txt").token(&anna.token);
+    crate::harness::wait_until("the upload", || status(&by_token).status == 200);
+    let by_link = status(&ask("GET", &signed("/acme/live.txt", "dl=1&rs=500")));
+    let saved = r#"attachment; filename="live.txt""#;
+    assert_eq!((by_link.status, by_link.header("Content-Disposition")), (200, Some(saved)));
+    let zoe = server.login_as("zoe", PASSWORD);
+    for refused in [
+        ask("GET", "/acme/live.txt"),
+        ask("HEAD", "/acme/live.txt"),
+        ask("GET", "/live.txt").with("Host", "acme.example.com"),
+        ask("GET", "/acme/live.txt").token(&zoe.token),
+        ask("GET", &signed("/acme/other.txt", "").replace("other", "live")),
+    ] {
+        assert_eq!(status(&refused).status, 403);
+    }
+    upload.send_chunk(b"");
+    assert_eq!(upload.answer("POST").unwrap().told(), (200, 0));
+    assert_eq!(anna.get("/acme/live.txt").status, 403);
 }
 
 /// Without a public URL no link can be verified: a private account stays closed.

@@ -100,7 +100,8 @@ impl Desk<'_> {
                     return Err(Fault::FileTwice);
                 }
                 self.check().await?;
-                self.file = Some((part, self.front.store.upload(&self.caller)));
+                let upload = self.begin(&part).await;
+                self.file = Some((part, upload));
             }
             Event::Data(bytes) => match &mut self.file {
                 Some((_, upload)) if self.in_file => upload.write(bytes).await?,
@@ -118,6 +119,17 @@ impl Desk<'_> {
             Event::End => {}
         }
         Ok(())
+    }
+
+    /// Begins the upload. It can be read meanwhile if all that was said before it comes to that.
+    async fn begin(&mut self, part: &Part) -> Upload {
+        let mut upload = self.front.store.upload(&self.caller);
+        if let Ok(spec) = self.said().put(part)
+            && self.front.store.check_put(&self.caller, &spec).await.is_ok()
+        {
+            upload.expose(&spec, None);
+        }
+        upload
     }
 
     /// Puts the file in its place: everything is known now.

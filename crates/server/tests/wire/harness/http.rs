@@ -214,18 +214,30 @@ impl Connection {
     fn chunked(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let line = String::from_utf8(self.line()?).map_err(Error::other)?;
-            let size = usize::from_str_radix(&line, 16).map_err(Error::other)?;
-            let start = body.len();
-            body.resize(start + size, 0);
-            self.reader.read_exact(&mut body[start..])?;
-            if !self.line()?.is_empty() {
-                return Err(Error::other("a chunk without its end"));
-            }
-            if size == 0 {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
                 return Ok(body);
             }
+            body.extend_from_slice(&chunk);
         }
+    }
+
+    /// The next chunk of a body that is read by hand; the last one is empty.
+    pub(crate) fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let line = String::from_utf8(self.line()?).map_err(Error::other)?;
+        let size = usize::from_str_radix(&line, 16).map_err(Error::other)?;
+        let mut chunk = vec![0; size];
+        self.reader.read_exact(&mut chunk)?;
+        if !self.line()?.is_empty() {
+            return Err(Error::other("a chunk without its end"));
+        }
+        Ok(chunk)
+    }
+
+    /// Sends one chunk of a body.
+    pub(crate) fn send_chunk(&mut self, bytes: &[u8]) {
+        let framed = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+        self.send(&framed).unwrap();
     }
 }
 
