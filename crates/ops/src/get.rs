@@ -12,6 +12,7 @@ use crate::{
     Following, Store,
     link::{self, Admitted, Rate, Shown},
     namespace::file_at,
+    through::Pulled,
 };
 
 /// The account a request may mean.
@@ -104,13 +105,43 @@ impl Store {
             {
                 return Ok(Found::Arriving(live, manner));
             }
-            let Looked { file, inline, manner, .. } = found?;
+            let Looked { file, inline, manner, .. } = match found {
+                Ok(looked) => looked,
+                Err(Missed { fact, open }) => {
+                    if lookup < LOOKUPS_MAX
+                        && let Some((pulled, manner)) = self.pull(open, open_end).await?
+                    {
+                        match pulled {
+                            Pulled::Arriving(file) => return Ok(Found::Arriving(file, manner)),
+                            Pulled::Landed => lookup += 1,
+                        }
+                        continue;
+                    }
+                    return Err(fact);
+                }
+            };
             match self.open(file, inline, manner, body).await {
                 // The file was replaced or deleted after it was looked up, and the sweeper was quick: look again.
                 Err(Error::Damaged(_)) if lookup < LOOKUPS_MAX => lookup += 1,
                 result => return result.map(Found::File),
             }
         }
+    }
+
+    /// Has the first reading pulled that a remote has a file for.
+    async fn pull(
+        &self,
+        readings: Vec<(Account, TreePath, Manner)>,
+        open_end: bool,
+    ) -> Result<Option<(Pulled, Manner)>> {
+        for (account, path, manner) in readings {
+            match self.pull_through(&account, &path, open_end).await {
+                Ok(Some(pulled)) => return Ok(Some((pulled, manner))),
+                Ok(None) | Err(Error::NotFound) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
     }
 
     /// The first candidate that is arriving and that the request may read, with its place among them.
@@ -227,14 +258,22 @@ struct Looked {
     manner: Manner,
 }
 
+/// No reading of a request names a file.
+struct Missed {
+    /// What the request is told.
+    fact: Error,
+    /// The readings that it may ask about, where files may come from elsewhere.
+    open: Vec<(Account, TreePath, Manner)>,
+}
+
 /// The first candidate that names a file the request may read, or the fact that there is none.
 fn find<R: Read + ?Sized>(
     store: &Store,
     tx: &mut R,
     asked: &Asked,
     body: bool,
-) -> Result<Result<Looked>> {
-    let (mut refused, mut proven) = (None, false);
+) -> Result<Result<Looked, Missed>> {
+    let (mut refused, mut proven, mut open) = (None, false, Vec::new());
     for (index, candidate) in asked.candidates.iter().enumerate() {
         let (account, admitted) = match reading(store, tx, asked, candidate)? {
             Reading::Open(account, admitted) => (account, admitted),
@@ -250,9 +289,14 @@ fn find<R: Read + ?Sized>(
             let manner = manner(admitted, &candidate.path);
             return Ok(Ok(Looked { candidate: index, file, inline, manner }));
         }
+        if !store.0.through.is_off() {
+            let manner = manner(admitted, &candidate.path);
+            open.push((account, candidate.path.clone(), manner));
+        }
     }
     // What was shown was right for one reading: that it is wrong for another is no news.
-    Ok(Err(refused.filter(|_| !proven).unwrap_or(Error::NotFound)))
+    let fact = refused.filter(|_| !proven).unwrap_or(Error::NotFound);
+    Ok(Err(Missed { fact, open }))
 }
 
 /// What becomes of one reading of a request.
