@@ -29,6 +29,8 @@ mod multipart_races;
 mod namespace;
 mod paths;
 mod permission;
+mod pull;
+mod pull_refusals;
 mod races;
 mod refusals;
 mod sessions;

@@ -7,6 +7,7 @@
 mod client;
 mod form;
 mod http;
+pub(crate) mod remote;
 mod server;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use client::{Client, code_of, rpc_raw};
 pub(crate) use form::{BOUNDARY, Form, content_type as form_type};
 pub(crate) use http::{Answer, Ask, Connection, ask};
+pub(crate) use remote::Remote;
 pub(crate) use server::{Server, Setup};
 
 /// The first account of every server.
