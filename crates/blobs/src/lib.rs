@@ -10,7 +10,7 @@
 mod local;
 pub mod suite;
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
@@ -58,11 +58,25 @@ pub trait Stage: Send {
     /// # Errors
     /// [`model::Error::Full`], [`model::Error::Storage`]; the stage is then of no more use.
     fn write(&mut self, bytes: Bytes) -> Task<'_, Result<()>>;
+    /// A reader of what is taken over, beside the writing; it stays readable to its end until dropped, whatever becomes
+    /// of the stage. `None` unless it is asked for before the first byte.
+    fn follow(&mut self) -> Option<Arc<dyn Follow>>;
     /// Ends the content: all bytes are hashed and handed to the file system, none is durable yet.
     ///
     /// # Errors
     /// As [`Stage::write`].
     fn finish(self: Box<Self>) -> Task<'static, Result<Box<dyn Staged>>>;
+}
+
+/// Reads a stage while it is being written. It does not know how much there will be, nor when more has come: whoever
+/// writes the stage tells the readers.
+pub trait Follow: Send + Sync {
+    /// Bytes from `offset`, `len` at most; none when nothing after `offset` was taken over yet. What comes from disk was
+    /// compared with its checksum.
+    ///
+    /// # Errors
+    /// [`model::Error::Damaged`], [`model::Error::Storage`].
+    fn read(&self, offset: u64, len: usize) -> Task<'_, Result<Bytes>>;
 }
 
 /// A whole blob without a name. Dropping it discards it.

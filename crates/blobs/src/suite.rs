@@ -71,7 +71,8 @@ macro_rules! laws {
     ($fresh:path) => {
         $crate::laws!($fresh: round_trips, ranges_outside_are_refused, what_is_dropped_is_not_there,
             a_seal_nobody_waits_for_is_whole_or_absent, a_removed_blob_reads_until_dropped,
-            sealed_blobs_survive_reopening, sealed_between_finds_by_time, streams_do_not_mix);
+            sealed_blobs_survive_reopening, sealed_between_finds_by_time, streams_do_not_mix,
+            a_stage_can_be_read_while_it_is_written);
     };
     ($fresh:path: $($law:ident),+) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -242,6 +243,46 @@ pub async fn streams_do_not_mix(open: Open<'_>, seed: u64) {
     });
     for (id, content) in futures_util::future::join_all(streams).await {
         reads_as(&*done(blobs.open(id).await, "open"), &content, seed).await;
+    }
+}
+
+/// What a stage has taken over can be read at once, wherever it is by then, and stays readable whatever becomes of it.
+pub async fn a_stage_can_be_read_while_it_is_written(open: Open<'_>, seed: u64) {
+    let blobs = open();
+    let mut chance = Chance::new(seed);
+    for (frame_max, keep) in [(1_000, true), (70_000, false), (400_000, true)] {
+        let content = chance.bytes(300_000 + frame_max * 10);
+        let mut begun = done(blobs.stage(ACCOUNT, NOW).await, "stage");
+        let reader = begun.follow().expect("nothing was written yet");
+        assert!(done(reader.read(0, 5).await, "read").is_empty());
+        let mut taken = 0;
+        while taken < content.len() {
+            let next = (taken + 1 + chance.below(frame_max)).min(content.len());
+            done(begun.write(Bytes::copy_from_slice(&content[taken..next])).await, "write");
+            taken = next;
+            for at in [0, chance.below(taken), taken - 1] {
+                let asked = 1 + chance.below(200_000);
+                let read = done(reader.read(at as u64, asked).await, "read");
+                assert!(!read.is_empty() && read.len() <= asked, "seed {seed}");
+                assert!(at + read.len() <= taken, "seed {seed}: bytes that did not come");
+                assert!(read == content[at..at + read.len()], "seed {seed}: at {at} of {taken}");
+            }
+            assert!(done(reader.read(taken as u64, 5).await, "read").is_empty());
+        }
+        assert!(begun.follow().is_none(), "seed {seed}: too late");
+        if keep {
+            let staged = done(begun.finish().await, "finish");
+            assert_eq!(staged.digest(), sha256(&content), "seed {seed}");
+            done(staged.seal().await, "seal");
+        } else {
+            drop(begun);
+        }
+        let mut at = 0;
+        while at < content.len() {
+            let read = done(reader.read(at as u64, 100_000).await, "read");
+            assert!(!read.is_empty() && read == content[at..at + read.len()], "seed {seed}");
+            at += read.len();
+        }
     }
 }
 

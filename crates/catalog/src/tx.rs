@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, Digest, DirId, Directory, File, FileAttrs, InlineId, Job, JobId,
-    KeyPair, Multipart, Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath,
-    UploadId, Usage, User, UserId,
+    Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Event, File,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Multipart, Node, Piece, Resolved, Result, Session,
+    Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 
 /// A name in a directory: where an entry stands or will stand.
@@ -111,6 +111,20 @@ pub trait Read {
         after: Option<(AccountId, Digest)>,
         limit: usize,
     ) -> Result<Vec<(AccountId, Digest, Time)>>;
+    /// The callbacks of an account, those that are being deleted included.
+    fn callbacks(&mut self, account: AccountId) -> Result<Vec<Callback>>;
+    /// The callbacks of all accounts.
+    fn all_callbacks(&mut self) -> Result<Vec<Callback>>;
+    /// Up to `limit` events that wait for a callback, in the order of their ids, after `after`.
+    fn events(
+        &mut self,
+        account: AccountId,
+        callback: CallbackId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Event>>;
+    /// How many events wait for a callback.
+    fn waiting_events(&mut self, callback: CallbackId) -> Result<u64>;
     /// A job.
     fn job(&mut self, id: JobId) -> Result<Option<Job>>;
     /// Up to `limit` jobs of all accounts, in the order of their ids, after `after`: what the sweeper walks through.
@@ -206,6 +220,16 @@ pub trait Tx: Read {
     ) -> Result<()>;
     /// Forgets a used signature.
     fn forget_used_signature(&mut self, account: AccountId, signature: Digest) -> Result<()>;
+    /// Sets an account's callbacks; events that wait for one that is left out stay, and are in nobody's way.
+    fn put_callbacks(&mut self, account: AccountId, callbacks: &[Callback]) -> Result<()>;
+    /// Adds an event that waits for a callback, or replaces the one with the same id. Keeps [`Read::waiting_events`]
+    /// right.
+    fn put_event(&mut self, account: AccountId, callback: CallbackId, event: &Event) -> Result<()>;
+    /// Removes an event.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`] when it is not there.
+    fn remove_event(&mut self, account: AccountId, callback: CallbackId, id: u64) -> Result<()>;
     /// Adds a job, or replaces the one with the same id. Keeps [`Read::jobs_due`] and [`Read::unfinished_jobs`] right.
     fn put_job(&mut self, job: &Job) -> Result<()>;
     /// Removes a job; nothing happens when there is none.

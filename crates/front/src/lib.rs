@@ -9,6 +9,7 @@ mod access;
 mod cors;
 pub mod door;
 mod egress;
+pub mod events;
 mod reply;
 mod request;
 mod route;
@@ -20,7 +21,7 @@ use std::net::SocketAddr;
 
 use ops::Store;
 
-pub use settings::Settings;
+pub use settings::{FormLimits, Settings};
 
 /// What every room needs: the operations and what the operator set.
 #[derive(Clone)]

@@ -15,14 +15,18 @@ pub(crate) use crate::request::Request;
 /// An answer as hyper takes it.
 pub(crate) type Reply = http::Response<Body>;
 
-/// Bytes in memory, or a stream of known length. A stream that fails ends the connection: the client sees a body that
-/// is shorter than announced, never a wrong one that looks whole.
+/// Bytes in memory, or a stream. A stream that fails ends the connection: the client sees a body that is shorter than
+/// announced, or chunks without their end, never a wrong one that looks whole.
 pub(crate) enum Body {
     /// All of it, or nothing.
     Whole(Option<Bytes>),
     /// `left` bytes to come.
-    Stream { left: u64, source: Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>> },
+    Stream { left: u64, source: Source },
+    /// Nobody knows how many bytes; sent in chunks, so not to be used for HTTP/1.0.
+    Open(Source),
 }
+
+type Source = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
 impl Body {
     /// No body.
@@ -43,6 +47,11 @@ impl Body {
     ) -> Self {
         Body::Stream { left: len, source: Box::pin(source) }
     }
+
+    /// A body that ends when it ends.
+    pub(crate) fn open(source: impl Stream<Item = Result<Bytes, Error>> + Send + 'static) -> Self {
+        Body::Open(Box::pin(source))
+    }
 }
 
 impl http_body::Body for Body {
@@ -55,6 +64,9 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.get_mut() {
             Body::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Body::Open(source) => {
+                source.as_mut().poll_next(cx).map(|next| next.map(|bytes| bytes.map(Frame::data)))
+            }
             Body::Stream { left, source } => match source.as_mut().poll_next(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(None) if *left > 0 => {
@@ -74,13 +86,15 @@ impl http_body::Body for Body {
         match self {
             Body::Whole(bytes) => bytes.is_none(),
             Body::Stream { left, .. } => *left == 0,
+            Body::Open(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match self {
-            Body::Whole(bytes) => bytes.as_ref().map_or(0, Bytes::len) as u64,
-            Body::Stream { left, .. } => *left,
-        })
+        match self {
+            Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Body::Stream { left, .. } => SizeHint::with_exact(*left),
+            Body::Open(_) => SizeHint::default(),
+        }
     }
 }

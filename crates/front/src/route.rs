@@ -1,6 +1,7 @@
 //! Which room a request goes to, and what every answer gets, whichever room it comes from.
 //!
-//! What lives here: the table of paths (protocol.md, section 2), 405, refusing what is ambiguous about the host, CORS,
+//! What lives here: the table of paths (protocol.md, section 2), 405, refusing what is ambiguous about the host or one too
+//! many from an address, CORS,
 //! `Server`, and whether the connection can be used again. What does not: anything a path means.
 
 use std::sync::Arc;
@@ -78,12 +79,23 @@ pub(crate) async fn answer(
 }
 
 async fn room(front: &Front, peer: Peer, request: Request) -> Reply {
+    let row = TABLE.iter().find(|row| row.path == request.uri().path());
+    // A preflight costs nothing, and a browser would hide why it was refused.
+    if request.method() != Method::OPTIONS
+        && let Some(address) = peer.address
+        && let Err(error) = front.store.admit_address(address.ip())
+    {
+        return match row {
+            None => egress::refused(request.method(), &error),
+            Some(Row { room: Room::Rpc, .. }) => rpc::refuse(&error),
+            Some(Row { path, room: Room::Upload, .. }) => upload::refuse(path, error),
+        };
+    }
     if !host_is_clear(&request) {
         let mut reply = bare(StatusCode::BAD_REQUEST);
         reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return reply;
     }
-    let row = TABLE.iter().find(|row| row.path == request.uri().path());
     if request.method() == Method::OPTIONS {
         return cors::preflight(row.map_or(EGRESS_ALLOW, |row| row.allow));
     }

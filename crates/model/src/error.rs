@@ -106,6 +106,9 @@ pub enum Error {
     /// Not a URI, not one that is spoken here, or one of a host the operator does not allow.
     #[error("invalid or forbidden URI")]
     InvalidUri,
+    /// Flags that mean nothing to the call.
+    #[error("invalid flags")]
+    InvalidFlags,
     /// A signed URL that is forged, changed, outside its time, or used from elsewhere.
     #[error("link is not valid")]
     BadLink,

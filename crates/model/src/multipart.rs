@@ -248,6 +248,8 @@ pub struct Multipart {
 pub const FAILED_PARENT_MISSING: i32 = -23;
 /// Why an upload FAILED: a directory, or another group's file, stands where its file belongs.
 pub const FAILED_PATH: i32 = -16;
+/// Why an upload FAILED: its file would take the account over its quota.
+pub const FAILED_QUOTA: i32 = -22;
 /// Why an upload FAILED: a fault of storage, such as a damaged piece.
 pub const FAILED_INTERNAL: i32 = -27;
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use catalog::Read;
 use model::{Account, AccountId, Content, Error, File, FileAttrs, Result, TreePath};
 
-use crate::{Store, namespace::file_at};
+use crate::{Following, Store, namespace::file_at};
 
 /// The account a request may mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,14 @@ pub struct Candidate {
     pub account: AccountRef,
     /// From the account's top directory.
     pub path: TreePath,
+}
+
+/// What a request is served from.
+pub enum Found {
+    /// A file.
+    File(Opened),
+    /// A file that is arriving.
+    Arriving(Following),
 }
 
 /// A file that is being served. What was opened stays readable, whatever happens to the name meanwhile.
@@ -43,22 +51,54 @@ enum Source {
 const LOOKUPS_MAX: usize = 3;
 
 impl Store {
-    /// Opens the first candidate that names a file. Without `body` only its attributes are looked up.
+    /// Opens the first candidate that names a file. Without `body` only its attributes are looked up. A file
+    /// that is arriving and may be read meanwhile counts, and goes before the one it will replace; without `open_end`
+    /// only if its size is known.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Damaged`], [`Error::Storage`] when its bytes cannot be opened.
-    pub async fn get(&self, candidates: Vec<Candidate>, body: bool) -> Result<Opened> {
+    pub async fn get(
+        &self,
+        candidates: Vec<Candidate>,
+        body: bool,
+        open_end: bool,
+    ) -> Result<Found> {
+        // Looked up before the catalog is: an upload that ends in between is found there.
+        let mut arriving = None;
+        if !self.0.arriving.is_empty() {
+            let usable = |(_, file): &(usize, Following)| open_end || file.size().is_some();
+            arriving = self.arriving(&candidates).await?.filter(usable);
+        }
         let mut lookup = 1;
         loop {
             let wanted = candidates.clone();
             let found = self.0.catalog.read(move |tx| find(tx, &wanted, body)).await?;
-            let Found { file, inline } = found.ok_or(Error::NotFound)?;
+            if let Some((at, live)) = arriving.take()
+                && found.as_ref().is_none_or(|found| at <= found.candidate)
+            {
+                return Ok(Found::Arriving(live));
+            }
+            let Looked { file, inline, .. } = found.ok_or(Error::NotFound)?;
             match self.open(file, inline, body).await {
                 // The file was replaced or deleted after it was looked up, and the sweeper was quick: look again.
                 Err(Error::Damaged(_)) if lookup < LOOKUPS_MAX => lookup += 1,
-                result => return result,
+                result => return result.map(Found::File),
             }
         }
+    }
+
+    /// The first candidate that is arriving, with its place among them.
+    async fn arriving(&self, candidates: &[Candidate]) -> Result<Option<(usize, Following)>> {
+        let wanted = candidates.to_vec();
+        let accounts = self
+            .0
+            .catalog
+            .read(move |tx| wanted.iter().map(|c| account_of(tx, c)).collect::<Result<Vec<_>>>())
+            .await?;
+        let at = |(index, (account, candidate)): (usize, (Option<Account>, &Candidate))| {
+            Some((index, self.0.arriving.find(account?.id, &candidate.path)?))
+        };
+        Ok(accounts.into_iter().zip(candidates).enumerate().find_map(at))
     }
 
     async fn open(&self, file: File, inline: Option<Bytes>, body: bool) -> Result<Opened> {
@@ -127,7 +167,9 @@ impl Opened {
     }
 }
 
-struct Found {
+/// A file's record, and which candidate it is.
+struct Looked {
+    candidate: usize,
     file: File,
     inline: Option<Bytes>,
 }
@@ -136,19 +178,22 @@ fn find<R: Read + ?Sized>(
     tx: &mut R,
     candidates: &[Candidate],
     body: bool,
-) -> Result<Option<Found>> {
-    for candidate in candidates {
-        let account = match &candidate.account {
-            AccountRef::Named(name) => tx.account_by_name(name)?,
-            AccountRef::Only => only_account(tx)?,
-        };
-        let Some(Account { id, root, .. }) = account else { continue };
+) -> Result<Option<Looked>> {
+    for (index, candidate) in candidates.iter().enumerate() {
+        let Some(Account { id, root, .. }) = account_of(tx, candidate)? else { continue };
         if let Some(file) = file_at(tx, id, root, &candidate.path)? {
             let inline = if body { inline_of(tx, id, &file)? } else { None };
-            return Ok(Some(Found { file, inline }));
+            return Ok(Some(Looked { candidate: index, file, inline }));
         }
     }
     Ok(None)
+}
+
+fn account_of<R: Read + ?Sized>(tx: &mut R, candidate: &Candidate) -> Result<Option<Account>> {
+    match &candidate.account {
+        AccountRef::Named(name) => tx.account_by_name(name),
+        AccountRef::Only => only_account(tx),
+    }
 }
 
 fn inline_of<R: Read + ?Sized>(

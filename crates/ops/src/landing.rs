@@ -9,7 +9,11 @@ use catalog::Tx;
 use model::{AccountId, Content, Digest, Error, Extent, InlineId, Result, limits};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Store, reference};
+use crate::{
+    Store,
+    live::{Exposed, Following},
+    reference,
+};
 
 /// Bytes that are arriving. Dropping it discards them.
 pub(crate) struct Landing {
@@ -21,6 +25,8 @@ pub(crate) struct Landing {
     /// The beginning, for telling the type; the whole, while it is small.
     head: BytesMut,
     stage: Option<Box<dyn Stage>>,
+    /// Those who read along.
+    exposed: Option<Exposed>,
 }
 
 /// Bytes that have all arrived, hashed and compared. Dropping it discards them.
@@ -46,7 +52,22 @@ impl Landing {
 
     fn new(store: &Store, account: AccountId, inline_max: usize) -> Self {
         let (store, head) = (store.clone(), BytesMut::new());
-        Self { store, account, size: 0, inline_max, head, stage: None }
+        Self { store, account, size: 0, inline_max, head, stage: None, exposed: None }
+    }
+
+    /// Lets readers follow what arrives from now on.
+    pub(crate) fn expose(&mut self, exposed: Exposed) {
+        self.exposed = Some(exposed);
+    }
+
+    /// Another reader.
+    pub(crate) fn follow(&self) -> Option<Following> {
+        self.exposed.as_ref().map(Exposed::follow)
+    }
+
+    /// Takes the readers off: what becomes of them is the caller's to say.
+    pub(crate) fn hide(&mut self) -> Option<Exposed> {
+        self.exposed.take()
     }
 
     /// Bytes that arrived so far.
@@ -58,16 +79,24 @@ impl Landing {
     pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.size += bytes.len() as u64;
         if let Some(stage) = &mut self.stage {
-            return stage.write(bytes).await;
+            stage.write(bytes).await?;
+            if let Some(exposed) = &self.exposed {
+                exposed.advance(self.size);
+            }
+            return Ok(());
         }
         if self.head.len() + bytes.len() <= self.inline_max {
             self.head.extend_from_slice(&bytes);
+            if let Some(exposed) = &self.exposed {
+                exposed.remembered(&self.head);
+            }
             return Ok(());
         }
         if bytes.is_empty() {
             return Ok(());
         }
         let mut stage = self.store.0.blobs.stage(self.account, self.store.now()).await?;
+        let follow = if self.exposed.is_some() { stage.follow() } else { None };
         if !self.head.is_empty() {
             stage.write(self.head.clone().freeze()).await?;
         }
@@ -75,6 +104,10 @@ impl Landing {
         self.head.extend_from_slice(&bytes[..missing]);
         stage.write(bytes).await?;
         self.stage = Some(stage);
+        if let (Some(exposed), Some(follow)) = (&self.exposed, follow) {
+            exposed.staged(&self.head, follow);
+            exposed.advance(self.size);
+        }
         Ok(())
     }
 

@@ -7,19 +7,25 @@
 pub mod admin;
 pub mod clock;
 pub mod content_type;
+pub mod event;
 pub mod fetch;
 pub mod get;
 mod landing;
 pub mod listing;
+pub mod live;
 pub mod multipart;
 pub mod namespace;
 mod password;
 pub mod put;
+pub mod quota;
+pub mod rate;
 mod reference;
 pub mod session;
 pub mod signature;
+mod slots;
 pub mod sweep;
 pub mod throttle;
+pub mod through;
 mod tree;
 pub mod vault;
 
@@ -32,12 +38,14 @@ use model::Time;
 pub use admin::{AccountChange, Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
 pub use fetch::FetchSpec;
-pub use get::{AccountRef, Candidate, Opened};
+pub use get::{AccountRef, Candidate, Found, Opened};
 pub use listing::{Listed, Page, Positions, Rows, Which};
+pub use live::Following;
 pub use model;
 pub use multipart::{MultipartSpec, PieceSpec, PieceUpload};
 pub use namespace::{IfThere, Parents, Stat};
-pub use put::{PutSpec, Stored, Upload};
+pub use put::{Expose, PutSpec, Stored, Upload};
+pub use quota::Room;
 pub use session::{LoggedIn, NewKeyPair};
 
 use crate::{clock::Clock, password::Passwords, throttle::Throttle, vault::Vault};
@@ -55,10 +63,15 @@ struct Shared {
     passwords: Passwords,
     throttle: Throttle,
     limits: Limits,
+    rates: rate::Rates,
+    slots: slots::Slots,
     joiner: multipart::Joiner,
     prefixes: multipart::Prefixes,
+    arriving: live::Arriving,
+    bell: event::Bell,
     outbound: outbound::Client,
     jobs: fetch::Jobs,
+    through: through::PullThrough,
 }
 
 /// What a [`Store`] is put together from.
@@ -73,6 +86,8 @@ pub struct Parts {
     pub vault: Vault,
     /// Requests to other servers, as far as the operator allows them.
     pub outbound: outbound::Client,
+    /// Where files come from that are not there.
+    pub through: through::PullThrough,
     /// What the operator may set.
     pub limits: Limits,
 }
@@ -86,6 +101,12 @@ pub struct Limits {
     pub signature_secs_max: u64,
     /// Limits of multipart uploads.
     pub multipart: multipart::Limits,
+    /// Requests of an address and of a user.
+    pub rate: rate::Limits,
+    /// Uploads of one account at the same time; 0: no limit.
+    pub uploads_per_account: u32,
+    /// How callbacks are told.
+    pub events: event::Limits,
     /// Limits of transfers from other servers.
     pub pull: fetch::Limits,
 }
@@ -96,6 +117,9 @@ impl Default for Limits {
             slow_down: throttle::SlowDown::default(),
             signature_secs_max: 7 * 86_400,
             multipart: multipart::Limits::default(),
+            rate: rate::Limits::default(),
+            uploads_per_account: 0,
+            events: event::Limits::default(),
             pull: fetch::Limits::default(),
         }
     }
@@ -111,11 +135,16 @@ impl Store {
             vault: parts.vault,
             passwords: Passwords::new(),
             throttle: Throttle::new(parts.limits.slow_down),
+            rates: rate::Rates::new(parts.limits.rate),
+            slots: slots::Slots::new(parts.limits.uploads_per_account),
             limits: parts.limits,
             joiner: multipart::Joiner::default(),
             prefixes: multipart::Prefixes::default(),
+            arriving: live::Arriving::default(),
+            bell: event::Bell::default(),
             outbound: parts.outbound,
             jobs: fetch::Jobs::default(),
+            through: parts.through,
         }))
     }
 

@@ -4,11 +4,14 @@
 
 use catalog::{Place, Read, Tx};
 use model::{
-    Caller, ContentType, Directory, Error, FileAttrs, Node, Result, Time, TreePath, limits,
+    Caller, ContentType, Directory, Error, EventKind, FileAttrs, Node, Result, Time, TreePath,
+    limits,
 };
 
 use crate::{
-    Store, put, reference,
+    Store,
+    event::{self, News},
+    put, reference,
     tree::{count, find, find_held, locate, make_chain, may_add, may_change, may_write},
 };
 
@@ -90,7 +93,9 @@ impl Store {
         kind: Option<model::Kind>,
     ) -> Result<()> {
         let (caller, path, now) = (caller.clone(), path.clone(), self.now());
-        self.0.catalog.write(move |tx| delete(tx, &caller, &path, kind, now)).await
+        let done = self.0.catalog.write(move |tx| delete(tx, &caller, &path, kind, now)).await;
+        self.0.bell.ring();
+        done
     }
 
     /// Renames or moves a file or an empty directory.
@@ -100,7 +105,9 @@ impl Store {
     /// [`Error::ParentMissing`].
     pub async fn rename(&self, caller: &Caller, from: &TreePath, to: &TreePath) -> Result<()> {
         let (caller, from, to, now) = (caller.clone(), from.clone(), to.clone(), self.now());
-        self.0.catalog.write(move |tx| rename(tx, &caller, &from, &to, now)).await
+        let done = self.0.catalog.write(move |tx| rename(tx, &caller, &from, &to, now)).await;
+        self.0.bell.ring();
+        done
     }
 
     /// Copies a file without moving its data; a file under the new name is replaced.
@@ -116,7 +123,10 @@ impl Store {
         parents: Parents,
     ) -> Result<()> {
         let (caller, from, to, now) = (caller.clone(), from.clone(), to.clone(), self.now());
-        self.0.catalog.write(move |tx| copy(tx, &caller, &from, &to, parents, now)).await
+        let done =
+            self.0.catalog.write(move |tx| copy(tx, &caller, &from, &to, parents, now)).await;
+        self.0.bell.ring();
+        done
     }
 
     /// What is known of an entry.
@@ -228,7 +238,17 @@ fn delete(
             })?;
         }
     }
+    let (path, attrs) = (caller.full(path), attrs_of(&held.node));
+    let news = News { kind: EventKind::Delete, path: &path, old_path: None, attrs };
+    event::tell(tx, caller.account, &news, now)?;
     tx.touch_directory(caller.account, held.dir.id, now.secs())
+}
+
+fn attrs_of(node: &Node) -> Option<&FileAttrs> {
+    match node {
+        Node::Directory(_) => None,
+        Node::File(file) => Some(&file.attrs),
+    }
 }
 
 fn rename(
@@ -266,6 +286,10 @@ fn rename(
     may_add(caller, &at.dir)?;
     let new = Place { account: caller.account, dir: at.dir.id, name };
     tx.move_entry(held.place(caller.account), new)?;
+    let attrs = attrs_of(&held.node);
+    let (path, old) = (caller.full(to), caller.full(from));
+    let news = News { kind: EventKind::Rename, path: &path, old_path: Some(&old), attrs };
+    event::tell(tx, caller.account, &news, now)?;
     tx.touch_directory(caller.account, held.dir.id, now.secs())?;
     tx.touch_directory(caller.account, at.dir.id, now.secs())
 }
@@ -287,7 +311,7 @@ fn copy(
     let content = reference::share(tx, caller.account, &source.content)?;
     let attrs =
         FileAttrs { owner: caller.owner, ctime: now.secs(), mtime: now.secs(), ..source.attrs };
-    put::place(tx, caller, &spot, attrs, content, now)
+    put::place(tx, caller, &spot, EventKind::Copy, attrs, content, now)
 }
 
 fn set_mtime(tx: &mut dyn Tx, caller: &Caller, path: &TreePath, mtime: u64) -> Result<()> {

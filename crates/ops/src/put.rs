@@ -6,16 +6,19 @@
 use bytes::Bytes;
 use catalog::{Place, Read, Tx};
 use model::{
-    Caller, Content, Digest, Directory, Error, File, FileAttrs, Resolved, Result, Time, TreePath,
-    limits,
+    AccountId, Caller, Content, Digest, Directory, Error, EventKind, File, FileAttrs, Resolved,
+    Result, Time, TreePath, limits,
 };
 
 use crate::{
-    Store, TypeRule,
+    Room, Store, TypeRule,
     content_type::detect,
+    event::{self, News},
     landing::Landing,
+    live::{Exposed, Following},
     namespace::Parents,
-    reference,
+    quota, reference,
+    slots::Slot,
     tree::{count, locate, may_add, may_change, may_write, parent_directory},
 };
 
@@ -32,6 +35,18 @@ pub struct PutSpec {
     pub checksum: Option<Digest>,
     /// The type it will be served with.
     pub content_type: TypeRule,
+    /// From when on it can be read.
+    pub expose: Expose,
+}
+
+/// From when on a file can be read (section 9, Expose-Egress).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expose {
+    /// When it has arrived and is durable. On one node a storage policy is met by then, too.
+    #[default]
+    Complete,
+    /// While it arrives.
+    Partial,
 }
 
 /// A stored file, as an answer shows it.
@@ -50,26 +65,54 @@ pub struct Upload {
     store: Store,
     caller: Caller,
     landing: Landing,
+    room: Room,
+    slot: Slot,
+    kind: EventKind,
 }
 
 impl Store {
-    /// Whether an upload would be refused for what is known before its first byte.
+    /// Whether an upload would be refused for what is known before its first byte: `len` bytes, if it was said how many.
+    /// Returns how large the file may be.
     ///
     /// # Errors
     /// [`Error::ParentMissing`], [`Error::IsDirectory`], [`Error::NotDirectory`], [`Error::Denied`],
-    /// [`Error::InvalidPath`] (the root), [`Error::InvalidMtime`].
-    pub async fn check_put(&self, caller: &Caller, spec: &PutSpec) -> Result<()> {
+    /// [`Error::InvalidPath`] (the root), [`Error::InvalidMtime`], [`Error::OverQuota`].
+    pub async fn check_put(
+        &self,
+        caller: &Caller,
+        spec: &PutSpec,
+        len: Option<u64>,
+    ) -> Result<Room> {
         if spec.mtime.is_some_and(|mtime| mtime > limits::MTIME_MAX) {
             return Err(Error::InvalidMtime);
         }
         let (caller, path, parents) = (caller.clone(), spec.path.clone(), spec.parents);
-        self.0.catalog.read(move |tx| may_put(tx, &caller, &path, parents).map(drop)).await
+        self.0
+            .catalog
+            .read(move |tx| {
+                let room = may_put(tx, &caller, &path, parents)?.room(tx, caller.account)?;
+                room.takes(quota::at_least(len))?;
+                Ok(room)
+            })
+            .await
     }
 
-    /// Begins an upload.
-    pub fn upload(&self, caller: &Caller) -> Upload {
+    /// Begins an upload. It counts among the account's until it is dropped or done.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`]: the account has as many as it may have at once.
+    pub fn upload(&self, caller: &Caller) -> Result<Upload> {
+        let slot = self.0.slots.take(caller.account)?;
         let landing = Landing::inline(self, caller.account);
-        Upload { store: self.clone(), caller: caller.clone(), landing }
+        let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
+        Ok(Upload { store, caller, landing, room, slot, kind: EventKind::Upload })
+    }
+
+    /// Begins to store what a GET made us fetch: it counts among nobody's uploads, and replaces nothing.
+    pub(crate) fn pulled(&self, caller: &Caller) -> Upload {
+        let landing = Landing::inline(self, caller.account);
+        let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
+        Upload { store, caller, landing, room, slot: Slot::none(), kind: EventKind::Pull }
     }
 }
 
@@ -79,11 +122,32 @@ impl Upload {
         self.landing.size()
     }
 
+    /// Says how large the file may be: bytes past that are refused as they come.
+    pub fn bound(&mut self, room: Room) {
+        self.room = room;
+    }
+
+    /// Lets the file be read while it arrives, if `spec` says so and nothing came yet. Readers are cut off where the upload
+    /// is committed with another path. `size`: how many bytes will come, where that is known.
+    pub fn expose(&mut self, spec: &PutSpec, size: Option<u64>) {
+        if spec.expose == Expose::Partial && self.size() == 0 && !spec.path.is_root() {
+            let key = (self.caller.account, self.caller.full(&spec.path));
+            let rule = spec.content_type.clone();
+            self.landing.expose(Exposed::new(&self.store, key, rule, size));
+        }
+    }
+
+    /// A reader of what arrives, where that is exposed.
+    pub(crate) fn follow(&self) -> Option<Following> {
+        self.landing.follow()
+    }
+
     /// Takes the next bytes. What is taken and not yet on disk is bounded.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Storage`].
+    /// [`Error::OverQuota`], [`Error::Full`], [`Error::Storage`].
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.room.takes(self.landing.size() + bytes.len() as u64)?;
         self.landing.write(bytes).await
     }
 
@@ -98,9 +162,13 @@ impl Upload {
     }
 
     async fn commit_now(self, spec: PutSpec) -> Result<Stored> {
-        let (store, caller) = (self.store, self.caller);
-        let landed = self.landing.end(spec.checksum).await?;
-        let now = store.now();
+        let (store, caller, _slot) = (self.store, self.caller, self.slot);
+        let mut landing = self.landing;
+        // Kept to the end of this: readers that followed learn how it ended.
+        let path = caller.full(&spec.path);
+        let exposed = landing.hide().filter(|e| spec.expose == Expose::Partial && e.is_at(&path));
+        let landed = landing.end(spec.checksum).await?;
+        let (now, kind) = (store.now(), self.kind);
         let name = spec.path.name().unwrap_or("");
         let attrs = FileAttrs {
             owner: caller.owner,
@@ -115,9 +183,16 @@ impl Upload {
         landed
             .place(&store, move |tx, content| {
                 let spot = may_put(tx, &caller, &spec.path, spec.parents)?;
-                place(tx, &caller, &spot, attrs.clone(), content, now)
+                if kind == EventKind::Pull && spot.at.file.is_some() {
+                    return Err(Error::Exists);
+                }
+                place(tx, &caller, &spot, kind, attrs.clone(), content, now)
             })
             .await?;
+        store.0.bell.ring();
+        if let Some(exposed) = exposed {
+            exposed.whole();
+        }
         Ok(stored)
     }
 }
@@ -139,6 +214,11 @@ impl Spot {
         now: Time,
     ) -> Result<Directory> {
         parent_directory(tx, caller, &self.at, &self.full, self.parents, now.secs())
+    }
+
+    /// How large the file may be.
+    pub(crate) fn room<R: Read + ?Sized>(&self, tx: &mut R, account: AccountId) -> Result<Room> {
+        quota::room(tx, account, |_| Ok(self.at.file.as_ref().map(|file| file.attrs.size)))
     }
 }
 
@@ -167,19 +247,24 @@ pub(crate) fn may_put<R: Read + ?Sized>(
 }
 
 /// Puts a file where [`may_put`], in the same transaction, allowed it: replaces what is there and lets go of its
-/// content, makes missing directories, touches the directory, counts.
+/// content, makes missing directories, touches the directory, counts, and tells whom it concerns. Refuses what the
+/// account has no room for.
 pub(crate) fn place(
     tx: &mut dyn Tx,
     caller: &Caller,
     spot: &Spot,
+    kind: EventKind,
     attrs: FileAttrs,
     content: Content,
     now: Time,
 ) -> Result<()> {
+    spot.room(tx, caller.account)?.takes(attrs.size)?;
     let dir = spot.directory(tx, caller, now)?;
     let name = spot.full.name().ok_or(Error::IsDirectory)?;
     let (replaced, size) = (spot.at.file.as_ref(), attrs.size);
     let place = Place { account: caller.account, dir: dir.id, name };
+    let news = News { kind, path: &spot.full, old_path: None, attrs: Some(&attrs) };
+    event::tell(tx, caller.account, &news, now)?;
     tx.put_file(place, &File { number: 0, attrs, content })?;
     tx.touch_directory(caller.account, dir.id, now.secs())?;
     if let Some(old) = replaced {

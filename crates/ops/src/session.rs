@@ -112,16 +112,18 @@ impl Store {
             .await
     }
 
-    /// Who a token stands for, at this moment.
+    /// Who a token stands for, at this moment. Counts as a call of that user.
     ///
     /// # Errors
-    /// [`Error::BadToken`]: unknown, expired, logged out, or its user deactivated.
+    /// [`Error::BadToken`]: unknown, expired, logged out, or its user deactivated. [`Error::RateLimited`].
     pub async fn caller(&self, token: &str) -> Result<Caller> {
         if token.len() != 36 {
             return Err(Error::BadToken);
         }
         let (hash, now) = (hash_token(token), self.now());
-        self.0.catalog.read(move |tx| caller(tx, &hash, now)).await
+        let caller = self.0.catalog.read(move |tx| caller(tx, &hash, now)).await?;
+        self.0.rates.admit_user(caller.user)?;
+        Ok(caller)
     }
 
     /// Sets when a session ends, from now; 0: never. Works once a session.

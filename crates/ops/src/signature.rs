@@ -23,11 +23,12 @@ pub struct Signed {
 }
 
 impl Store {
-    /// Who a signature stands for: the user who made the key pair. The signature is used up by this.
+    /// Who a signature stands for: the user who made the key pair. The signature is used up by this,
+    /// unless the user has sent too many requests. Counts as a call of that user.
     ///
     /// # Errors
     /// [`Error::BadToken`]: an unknown key, a wrong signature, one that expired, expires too far in the future, or was
-    /// used before; a user that was deactivated.
+    /// used before; a user that was deactivated. [`Error::RateLimited`].
     pub async fn signed_caller(&self, signed: Signed) -> Result<Caller> {
         let now = self.now();
         let access_key = signed.access_key.clone();
@@ -41,6 +42,7 @@ impl Store {
         let in_time = signed.expiry > now.secs()
             && signed.expiry - now.secs() <= self.0.limits.signature_secs_max;
         let Some(pair) = pair.filter(|_| right && in_time) else { return Err(Error::BadToken) };
+        self.0.rates.admit_user(pair.user)?;
         let used = Digest(Sha256::digest(&signed.signature).into());
         let until = Time::from_secs(signed.expiry);
         self.0
@@ -88,12 +90,24 @@ impl Store {
     }
 }
 
+/// HMAC-SHA256 of a message under the characters of a secret.
+///
+/// # Errors
+/// [`Error::Storage`] for a secret that cannot be a key.
+pub fn sign(secret: &Secret, message: &[u8]) -> Result<Digest> {
+    Ok(Digest(mac(secret, message)?.finalize().into_bytes().into()))
+}
+
 /// Compares in constant time.
 fn is_right(secret: &Secret, message: &[u8], signature: &[u8]) -> Result<bool> {
+    Ok(mac(secret, message)?.verify_slice(signature).is_ok())
+}
+
+fn mac(secret: &Secret, message: &[u8]) -> Result<Hmac<Sha256>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
         .map_err(|e| Error::Storage(format!("a key cannot be used: {e}")))?;
     mac.update(message);
-    Ok(mac.verify_slice(signature).is_ok())
+    Ok(mac)
 }
 
 #[cfg(test)]
@@ -108,6 +122,7 @@ mod tests {
         let expected = expected.unwrap().0;
         let (key, message) = (Secret::new("Jefe"), b"what do ya want for nothing?");
         assert!(is_right(&key, message, &expected).unwrap());
+        assert_eq!(sign(&key, message).unwrap().0, expected);
         assert!(!is_right(&key, message, &expected[..31]).unwrap());
         assert!(!is_right(&key, b"what do ya want for nothing!", &expected).unwrap());
         assert!(!is_right(&Secret::new("jefe"), message, &expected).unwrap());

@@ -10,8 +10,8 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use model::{Job, JobId, JobState, Secret, TreePath};
-use ops::{AccountChange, NewUser, Store};
+use model::{CallbackId, CallbackState, Error, Job, JobId, JobState, Secret, TreePath};
+use ops::{AccountChange, NewUser, Store, event::CallbackInfo, through::PullThrough};
 use outbound::{Rules, Timeouts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -58,6 +58,12 @@ pub(crate) enum Command {
         name: String,
         active: bool,
     },
+    ListCallbacks,
+    /// `state`: `active`, `paused` or `deleted`.
+    SetCallback {
+        id: u64,
+        state: String,
+    },
     ListJobs {
         account: Option<String>,
         state: Option<String>,
@@ -82,7 +88,8 @@ pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<()> {
             }
             // Nobody is asked for anything by a command.
             let outbound = outbound::Client::new(Rules::default(), Timeouts::default())?;
-            let opened = crate::open(data, ops::Limits::default(), outbound)?;
+            let through = PullThrough::new(Vec::new(), outbound.clone(), Default::default());
+            let opened = crate::open(data, ops::Limits::default(), outbound, through)?;
             execute(&opened.store, command).await.map_err(|e| anyhow!("{e}"))?
         }
         Err(e) => return Err(e).context("the server's admin socket"),
@@ -150,6 +157,15 @@ async fn execute(store: &Store, command: Command) -> model::Result<Value> {
             store.set_active(&name, active).await?;
             Ok(json!({ "user": name, "active": active }))
         }
+        Command::ListCallbacks => {
+            Ok(store.all_callbacks().await?.into_iter().map(callback).collect())
+        }
+        Command::SetCallback { id, state } => {
+            let known = CALLBACK_STATES.into_iter().find(|(_, name)| *name == state);
+            let (set, _) = known.ok_or(Error::InvalidName("no state of a callback"))?;
+            store.set_callback(CallbackId(id), set).await?;
+            Ok(json!({ "callback": id, "state": state }))
+        }
         Command::ListJobs { account, state } => {
             let state = state.as_deref().and_then(JobState::from_name);
             let mut jobs = store.jobs(account.as_deref()).await?;
@@ -163,6 +179,25 @@ async fn execute(store: &Store, command: Command) -> model::Result<Value> {
             Ok(json!({ "commits": status.catalog.commits, "groups": status.catalog.groups }))
         }
     }
+}
+
+const CALLBACK_STATES: [(CallbackState, &str); 3] = [
+    (CallbackState::Active, "active"),
+    (CallbackState::Paused, "paused"),
+    (CallbackState::Deleted, "deleted"),
+];
+
+/// A callback as the operator sees it. Its URI is shown without what may be secret in it.
+fn callback(info: CallbackInfo) -> Value {
+    let CallbackInfo { callback, account, waiting } = info;
+    let state = CALLBACK_STATES.into_iter().find(|(state, _)| *state == callback.state);
+    let uri = callback.uri.split(['?', '#']).next().unwrap_or_default();
+    let uri = uri.split_once('@').map_or(uri, |(_, after)| after);
+    json!({
+        "callback": callback.id.0, "account": account, "uri": uri, "flags": callback.flags,
+        "threshold": callback.threshold, "root": callback.root.to_string(),
+        "state": state.map(|(_, name)| name), "waiting": waiting, "dead": callback.dead,
+    })
 }
 
 fn job_id(text: &str) -> model::Result<JobId> {

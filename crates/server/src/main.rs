@@ -16,7 +16,7 @@ use std::{path::Path, process::ExitCode, sync::Arc};
 use anyhow::Context;
 use blobs::Local;
 use catalog::{Catalog, embedded::Embedded};
-use ops::{Parts, Store, clock::SystemClock, vault::Vault};
+use ops::{Parts, Store, clock::SystemClock, through::PullThrough, vault::Vault};
 
 use crate::config::{Cli, Plan};
 
@@ -54,12 +54,19 @@ fn fail(e: &anyhow::Error) -> ExitCode {
 /// A data directory that this process owns.
 struct Opened {
     store: Store,
+    /// Requests to other servers.
+    outbound: outbound::Client,
     /// Held for as long as the store is open: one process a directory.
     _lock: std::fs::File,
 }
 
 /// Opens the embedded engines in `data`.
-fn open(data: &Path, limits: ops::Limits, outbound: outbound::Client) -> anyhow::Result<Opened> {
+fn open(
+    data: &Path,
+    limits: ops::Limits,
+    outbound: outbound::Client,
+    through: PullThrough,
+) -> anyhow::Result<Opened> {
     let lock = config::own_directory(data)?;
     let key = key::read_or_make(data)?;
     let catalog = Embedded::open(data.join("catalog"), catalog::embedded::Options::default())
@@ -71,8 +78,9 @@ fn open(data: &Path, limits: ops::Limits, outbound: outbound::Client) -> anyhow:
         blobs: Arc::new(blobs),
         clock: Arc::new(SystemClock),
         vault: Vault::new(&key),
-        outbound,
+        outbound: outbound.clone(),
+        through,
         limits,
     });
-    Ok(Opened { store, _lock: lock })
+    Ok(Opened { store, outbound, _lock: lock })
 }

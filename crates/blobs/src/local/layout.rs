@@ -133,6 +133,11 @@ impl Sums {
         }
     }
 
+    /// Those of the blocks that are full, one after the other.
+    pub(super) fn of_whole_blocks(&self) -> &[u8] {
+        &self.done
+    }
+
     /// Everything that stands behind the bytes in the file.
     pub(super) fn into_trailer(mut self, footer: &Footer) -> Vec<u8> {
         if self.filled > 0 {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! What lives here: the store itself and how its calls reach threads that may block. What does not: the format
-//! (`layout`), writing (`stage`, `writer`), durability (`durable`), reading (`read`), the walk (`walk`). The
+//! (`layout`), writing (`stage`, `writer`), durability (`durable`), reading (`read`, and `trail` while it is written), the
+//! walk (`walk`). The
 //! invariants: one process owns the directory; no name on disk is anything but an id; nothing here blocks a thread of
 //! the runtime.
 
@@ -16,6 +17,7 @@ mod read;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod walk;
 mod writer;
 

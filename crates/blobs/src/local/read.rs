@@ -75,10 +75,24 @@ fn read(file: &File, footer: &Footer, offset: u64, len: usize) -> Result<Bytes> 
     let blocks = (end - begin).div_ceil(block_bytes);
     let whole = (begin + blocks * block_bytes).min(footer.len) - begin;
 
-    let bytes = read_at(file, id, begin, whole)?;
     let sums = read_at(file, id, footer.sum_at(first), blocks * SUM_BYTES as u64)?;
+    let bytes = verified(file, id, 1 << footer.block_log2, first, whole, &sums)?;
+    // Within `bytes`: `offset` lies in the first block.
+    let skip = usize::try_from(offset - begin).map_err(|_| too_long())?;
+    Ok(Bytes::from(bytes).slice(skip..skip + len))
+}
 
-    let pairs = bytes.chunks(1 << footer.block_log2).zip(sums.chunks_exact(SUM_BYTES));
+/// Reads `len` bytes from the beginning of block `first`, each block compared with its checksum in `sums`. Blocks.
+pub(super) fn verified(
+    file: &File,
+    id: BlobId,
+    block_bytes: usize,
+    first: u64,
+    len: u64,
+    sums: &[u8],
+) -> Result<Vec<u8>> {
+    let bytes = read_at(file, id, first * block_bytes as u64, len)?;
+    let pairs = bytes.chunks(block_bytes).zip(sums.chunks_exact(SUM_BYTES));
     for (block, (bytes, sum)) in (first..).zip(pairs) {
         if crc32c::crc32c(bytes).to_le_bytes() != sum {
             return Err(Error::Damaged(format!(
@@ -86,9 +100,7 @@ fn read(file: &File, footer: &Footer, offset: u64, len: usize) -> Result<Bytes> 
             )));
         }
     }
-    // Within `bytes`: `offset` lies in the first block.
-    let skip = usize::try_from(offset - begin).map_err(|_| too_long())?;
-    Ok(Bytes::from(bytes).slice(skip..skip + len))
+    Ok(bytes)
 }
 
 /// Reads exactly `len` bytes. With `pread` into memory that was not zeroed first: on a whole read that would cost more

@@ -14,9 +14,10 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use super::{
     Store, blocking, durable, joined,
     layout::Footer,
+    trail::Trail,
     writer::{Batch, StageFile, Whole, Writer},
 };
-use crate::{Stage, Staged, Task};
+use crate::{Follow, Stage, Staged, Task};
 
 /// How much is taken over before it is written. Large enough that handing it to a thread costs nothing beside
 /// hashing it, small enough for thousands of uploads.
@@ -33,6 +34,8 @@ pub(super) struct LocalStage {
     batch: Batch,
     writer: State,
     write_back: WriteBack,
+    /// For those who read along.
+    trail: Option<Arc<Trail>>,
 }
 
 /// Where the writer is.
@@ -47,7 +50,7 @@ enum State {
 impl LocalStage {
     pub(super) fn new(store: Arc<Store>, id: BlobId) -> Self {
         let (batch, write_back) = (Batch::default(), WriteBack::default());
-        Self { store, id, batch, writer: State::New, write_back }
+        Self { store, id, batch, writer: State::New, write_back, trail: None }
     }
 
     /// Hands a full batch to a thread, once the one before is written.
@@ -86,9 +89,9 @@ impl LocalStage {
     /// Takes the settled writer, or how to make one.
     fn begun(&mut self) -> impl FnOnce() -> Result<Box<Writer>> + Send + 'static {
         let taken = mem::replace(&mut self.writer, State::Failed(spent()));
-        let (store, id) = (Arc::clone(&self.store), self.id);
+        let (store, id, trail) = (Arc::clone(&self.store), self.id, self.trail.clone());
         move || match taken {
-            State::New => Ok(Box::new(Writer::create(store.stage.join(id.to_hex()), id)?)),
+            State::New => Ok(Box::new(Writer::create(store.stage.join(id.to_hex()), id, trail)?)),
             State::Idle(writer) => Ok(writer),
             State::Busy(_) => Err(spent()),
             State::Failed(e) => Err(e),
@@ -111,6 +114,9 @@ impl Stage for LocalStage {
         if let State::Failed(e) = &self.writer {
             return Box::pin(std::future::ready(Err(e.clone())));
         }
+        if let Some(trail) = &self.trail {
+            trail.taken(&bytes);
+        }
         self.batch.push(bytes);
         // A batch that is done is looked at even when there is no other to write yet: if it failed, the client should
         // not have to send another batch to learn it.
@@ -119,6 +125,14 @@ impl Stage for LocalStage {
             return Box::pin(std::future::ready(Ok(())));
         }
         Box::pin(self.advance())
+    }
+
+    fn follow(&mut self) -> Option<Arc<dyn Follow>> {
+        if !matches!(self.writer, State::New) || self.batch.bytes() > 0 {
+            return None;
+        }
+        let id = self.id;
+        Some(Arc::clone(self.trail.get_or_insert_with(|| Arc::new(Trail::new(id)))) as _)
     }
 
     fn finish(self: Box<Self>) -> Task<'static, Result<Box<dyn Staged>>> {

@@ -17,7 +17,10 @@ use bytes::{Bytes, BytesMut};
 use model::{BlobId, Digest, Result};
 use sha2::{Digest as _, Sha256};
 
-use super::layout::{BLOCK_BYTES, BLOCK_LOG2, Footer, Sums};
+use super::{
+    layout::{BLOCK_BYTES, BLOCK_LOG2, Footer, Sums},
+    trail::Trail,
+};
 
 /// Frames shorter than this are copied together: it keeps writes large, and keeps one-byte frames from costing a
 /// handle and pinning a buffer each.
@@ -32,7 +35,8 @@ pub(super) struct StageFile {
 
 impl StageFile {
     fn create(path: PathBuf) -> Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         Ok(Self { path, file: Arc::new(file), sealed: false })
     }
 
@@ -111,13 +115,14 @@ pub(super) struct Writer {
     hash: Sha256,
     sums: Sums,
     len: u64,
+    trail: Option<Arc<Trail>>,
 }
 
 impl Writer {
-    /// Begins the blob `id` in a new file `path`.
-    pub(super) fn create(path: PathBuf, id: BlobId) -> Result<Self> {
+    /// Begins the blob `id` in a new file `path`; `trail` is told what is in it.
+    pub(super) fn create(path: PathBuf, id: BlobId, trail: Option<Arc<Trail>>) -> Result<Self> {
         let file = StageFile::create(path)?;
-        Ok(Self { file, id, hash: Sha256::new(), sums: Sums::default(), len: 0 })
+        Ok(Self { file, id, hash: Sha256::new(), sums: Sums::default(), len: 0, trail })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -138,6 +143,9 @@ impl Writer {
             }
             self.file.file.write_all_at(&frame, self.len)?;
             self.len += frame.len() as u64;
+        }
+        if let Some(trail) = &self.trail {
+            trail.written(self.file.file(), self.len, self.sums.of_whole_blocks());
         }
         Ok(())
     }

@@ -21,12 +21,14 @@
 //! | | `j`, upload id | nothing: the upload is complete or being put together |
 //! | `pieces` | upload id, `a`, arrival | a piece's record |
 //! | | upload id, `n`, number | which arrival counts under that number |
+//! | `events` | account, callback, event id | an event that waits to be told |
 //! | `jobs` | `j`, account, number | a job's record |
 //! | | `d`, time, account, number | nothing: the job is queued for that time |
 //! | | `c`, account | how many of its jobs are unfinished |
 
 use model::{
-    AccountId, BlobId, Digest, DirId, InlineId, JobId, Kind, Time, TokenHash, UploadId, UserId,
+    AccountId, BlobId, CallbackId, Digest, DirId, InlineId, JobId, Kind, Time, TokenHash, UploadId,
+    UserId,
 };
 
 use crate::Place;
@@ -54,13 +56,15 @@ pub(super) enum Family {
     Uploads,
     /// Their pieces.
     Pieces,
+    /// Events that wait to be told.
+    Events,
     /// Transfers from other servers.
     Jobs,
 }
 
 impl Family {
     /// How many there are.
-    pub(super) const COUNT: usize = 11;
+    pub(super) const COUNT: usize = 12;
     /// All of them; each at the place its number says.
     pub(super) const ALL: [Family; Self::COUNT] = [
         Family::Meta,
@@ -73,6 +77,7 @@ impl Family {
         Family::Doomed,
         Family::Uploads,
         Family::Pieces,
+        Family::Events,
         Family::Jobs,
     ];
 
@@ -89,6 +94,7 @@ impl Family {
             Family::Doomed => "doomed",
             Family::Uploads => "uploads",
             Family::Pieces => "pieces",
+            Family::Events => "events",
             Family::Jobs => "jobs",
         }
     }
@@ -282,6 +288,29 @@ pub(super) fn piece_numbers(upload: UploadId) -> Vec<u8> {
 /// The arrival that counts under a number, in [`Family::Pieces`].
 pub(super) fn piece_number(upload: UploadId, number: u32) -> Vec<u8> {
     join([&piece_numbers(upload), &number.to_be_bytes()])
+}
+
+/// What callbacks' keys begin with, in [`Family::Meta`].
+pub(super) const CALLBACKS: &[u8] = b"c";
+
+/// All callbacks of an account, in [`Family::Meta`].
+pub(super) fn callbacks(account: AccountId) -> Vec<u8> {
+    join([CALLBACKS, &account.0.to_be_bytes()])
+}
+
+/// How many events wait for a callback, in [`Family::Meta`].
+pub(super) fn waiting_events(callback: CallbackId) -> Vec<u8> {
+    join([b"w", &callback.0.to_be_bytes()])
+}
+
+/// What keys of the events that wait for a callback begin with, in [`Family::Events`].
+pub(super) fn events(account: AccountId, callback: CallbackId) -> Vec<u8> {
+    join([&account.0.to_be_bytes(), &callback.0.to_be_bytes()])
+}
+
+/// An event, in [`Family::Events`].
+pub(super) fn event(account: AccountId, callback: CallbackId, id: u64) -> Vec<u8> {
+    join([&events(account, callback), &id.to_be_bytes()])
 }
 
 /// What jobs' keys begin with, in [`Family::Jobs`].

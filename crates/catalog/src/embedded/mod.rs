@@ -7,6 +7,7 @@
 //! Invariant: only the writer's thread changes the database, and once a write has failed nothing does.
 
 mod codec;
+mod events;
 mod jobs;
 mod keys;
 mod options;

@@ -102,7 +102,7 @@ impl Options {
                 cf.set_memtable_whole_key_filtering(true);
             }
             // Scanned, or too small to matter.
-            Family::Meta | Family::Numbers | Family::Doomed | Family::Jobs => {}
+            Family::Meta | Family::Numbers | Family::Doomed | Family::Events | Family::Jobs => {}
         }
         cf.set_block_based_table_factory(&table);
         cf.set_compression_type(DBCompressionType::Lz4);

@@ -9,8 +9,9 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, Digest, DirId, Directory, Error, File, InlineId, Job, JobId,
-    KeyPair, Kind, Multipart, Piece, Result, Session, Time, TokenHash, UploadId, Usage, User,
+    Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event, File,
+    InlineId, Job, JobId, KeyPair, Kind, Multipart, Piece, Result, Session, Time, TokenHash,
+    UploadId, Usage, User,
 };
 
 use super::codec::{Record, encode};
@@ -301,6 +302,19 @@ impl Tx for View<Group<'_>> {
     fn forget_used_signature(&mut self, account: AccountId, signature: Digest) -> Result<()> {
         self.remove(Family::Sessions, keys::signature(account, signature));
         Ok(())
+    }
+
+    fn put_callbacks(&mut self, account: AccountId, callbacks: &[Callback]) -> Result<()> {
+        self.store_callbacks(account, callbacks);
+        Ok(())
+    }
+
+    fn put_event(&mut self, account: AccountId, callback: CallbackId, event: &Event) -> Result<()> {
+        self.store_event(account, callback, event)
+    }
+
+    fn remove_event(&mut self, account: AccountId, callback: CallbackId, id: u64) -> Result<()> {
+        self.drop_event(account, callback, id)
     }
 
     fn put_job(&mut self, job: &Job) -> Result<()> {

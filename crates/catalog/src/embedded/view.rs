@@ -7,9 +7,9 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, Digest, DirId, Directory, Error, FileAttrs, InlineId, Job, JobId,
-    KeyPair, Kind, Multipart, Node, Piece, Resolved, Result, Session, Time, TokenHash, TreePath,
-    UploadId, Usage, User, UserId,
+    Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Kind, Multipart, Node, Piece, Resolved, Result,
+    Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 
 use super::codec::{Record, decode};
@@ -319,6 +319,28 @@ impl<S: Source> Read for View<S> {
             Ok(())
         })?;
         Ok(used)
+    }
+
+    fn callbacks(&mut self, account: AccountId) -> Result<Vec<Callback>> {
+        self.find_callbacks(account)
+    }
+
+    fn all_callbacks(&mut self) -> Result<Vec<Callback>> {
+        self.list_callbacks()
+    }
+
+    fn events(
+        &mut self,
+        account: AccountId,
+        callback: CallbackId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        self.list_events(account, callback, after, limit)
+    }
+
+    fn waiting_events(&mut self, callback: CallbackId) -> Result<u64> {
+        self.count_events(callback)
     }
 
     fn job(&mut self, id: JobId) -> Result<Option<Job>> {

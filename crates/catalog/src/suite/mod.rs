@@ -6,6 +6,7 @@
 //! An engine holds the law when `hold_the_law!` passes with a storage of its own: a value with `open(&self) -> Catalog`,
 //! which opens the same, at first empty, storage each time, after the handle before was dropped.
 
+pub(crate) mod events;
 pub(crate) mod groups;
 pub(crate) mod jobs;
 pub(crate) mod model;
@@ -53,6 +54,7 @@ macro_rules! hold_the_law {
             uploads::a_failed_operation_leaves_nothing,
             jobs::jobs_by_account_and_time, jobs::random_jobs,
             pieces::pieces_in_order_of_arrival, pieces::many_pieces_at_once,
+            events::callbacks, events::events,
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,6 +27,9 @@ use crate::{Front, Peer, access::Counted, route};
 /// Bytes that hyper may buffer of a connection, each way. Bodies come in frames of this size at most.
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// Headers of a request that hyper takes unless it is told otherwise.
+const HEADERS_MAX: usize = 100;
+
 /// Serves a connection until either side ends it.
 pub(super) async fn serve(
     stream: TcpStream,
@@ -71,6 +74,10 @@ where
         .half_close(true)
         // Published shell scripts look for `X-Agile-Token:` in that spelling.
         .title_case_headers(true);
+    // Set only where it differs: hyper keeps the headers of every request on the heap then.
+    if settings.request_headers_max != HEADERS_MAX {
+        http.max_headers(settings.request_headers_max);
+    }
     let mut connection = pin!(http.serve_connection(TokioIo::new(wire), desk));
     let mut phase = lobby.phase.clone();
     let ended = tokio::select! {

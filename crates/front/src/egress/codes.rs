@@ -39,6 +39,7 @@ pub(super) fn status(error: &Error) -> (StatusCode, &'static str) {
         | Error::TooManyUploads
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::NotConfigured
         | Error::NoSuchJob
         | Error::NoSuchCallback
@@ -51,5 +52,14 @@ pub(super) fn status(error: &Error) -> (StatusCode, &'static str) {
         Error::Storage(_) | Error::Damaged(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n")
         }
+    }
+}
+
+/// Seconds after which another try may work, where one may.
+pub(super) fn retry_secs(error: &Error) -> Option<u32> {
+    match error {
+        Error::RateLimited { retry_secs } => Some(*retry_secs),
+        _ if status(error).0 == StatusCode::SERVICE_UNAVAILABLE => Some(1),
+        _ => None,
     }
 }

@@ -3,6 +3,7 @@
 //! A request flows: host and path → candidates → the store → conditions → ranges → a body that reads as it is sent.
 //! What does not live here: who may read what, and which candidate wins (the store), CORS and the access log (`route`).
 
+mod arriving;
 mod body;
 mod candidates;
 mod codes;
@@ -14,14 +15,14 @@ use body::Part;
 use bytes::Bytes;
 use conditional::{Validators, Verdict};
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderValue, Method, StatusCode, Version,
     header::{
         ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, RANGE, RETRY_AFTER,
         X_CONTENT_TYPE_OPTIONS,
     },
 };
 use ops::{
-    Opened,
+    Found, Opened,
     model::{Error, FileAttrs},
 };
 use range::{Span, Wanted};
@@ -36,7 +37,8 @@ pub(crate) async fn serve(front: &Front, request: Request) -> Reply {
     let head = request.method() == Method::HEAD;
     let mut reply = if head || request.method() == Method::GET {
         match find(front, &request, !head).await {
-            Ok(opened) => answer(request.headers(), head, opened),
+            Ok(Found::File(opened)) => answer(request.headers(), head, opened),
+            Ok(Found::Arriving(file)) => arriving::answer(file),
             Err(error) => refuse(&error),
         }
     } else {
@@ -52,11 +54,22 @@ pub(crate) async fn serve(front: &Front, request: Request) -> Reply {
     reply
 }
 
-async fn find(front: &Front, request: &Request, body: bool) -> Result<Opened, Error> {
+/// Refuses a request before anything of it is looked at.
+pub(crate) fn refused(method: &Method, error: &Error) -> Reply {
+    let mut reply = refuse(error);
+    if method == Method::HEAD {
+        *reply.body_mut() = Body::empty();
+    }
+    reply
+}
+
+async fn find(front: &Front, request: &Request, body: bool) -> Result<Found, Error> {
     let path = candidates::decode(request.uri().path())?;
     let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let host = request.uri().host().or(named);
-    front.store.get(candidates::candidates(host, &path), body).await
+    // The end of a body without a length cannot be told from a cut connection before HTTP/1.1.
+    let open_end = request.version() >= Version::HTTP_11;
+    front.store.get(candidates::candidates(host, &path), body, open_end).await
 }
 
 fn refuse(error: &Error) -> Reply {
@@ -65,8 +78,8 @@ fn refuse(error: &Error) -> Reply {
         tracing::error!(%error, "a file could not be served");
     }
     let mut reply = text(status, words);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(secs) = codes::retry_secs(error) {
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
     }
     reply
 }

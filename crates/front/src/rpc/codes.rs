@@ -42,6 +42,7 @@ impl Codes {
     pub(super) const LIST:        Self = Self([    T,  -1,  -1,   X,  -1,  -1,   X,   X,   X,      -1,   X,   X,   X,   X,   S]);
     pub(super) const FETCH:       Self = Self([    T,  -4, -14,  -4,  -4,  -4,  -4,  -4,   X,      -4,   X,   X,   X,   X,   S]);
     pub(super) const VAULT_URL:   Self = Self([    T,  -8,  -1,  -2,  -1,  -1,   X,   X,   X,      -1,   X,   X,   X,   X,   S]);
+    pub(super) const CALLBACK:    Self = Self([    T,   X,   X,   X,   X,   X,   X,   X,   X,      -6,   X,   X,   X,   X,   S]);
     pub(super) const MPART_NEW:   Self = Self([    T, -16, -23, -16, -23, -23, -16,   X,   X,     -23,   X, -20, -21,   X, -27]);
     pub(super) const MPART:       Self = Self([    T,   X,   X,   X,   X,   X,   X,   X,   X,      -2,   X,   X,   X,   X,   S]);
     pub(super) const MPART_DONE:  Self = Self([    T,   X,   X,   X,   X,   X,   X,   X,   X,      -2,   X,   X,   X,  -8,   S]);
@@ -81,6 +82,7 @@ impl Codes {
             Error::RateLimited { .. } | Error::TooManyJobs => -56,
             Error::OverQuota => -22,
             Error::InvalidUri => -14,
+            Error::InvalidFlags => -13,
             Error::NotConfigured => -60,
             Error::Full
             | Error::Unavailable(_)

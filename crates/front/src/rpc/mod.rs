@@ -6,6 +6,7 @@
 //! (crate `ops`). Nothing here logs a parameter: tokens and passwords are among them.
 
 mod answer;
+mod callback;
 mod codes;
 mod coerce;
 mod envelope;
@@ -29,6 +30,7 @@ use self::{
     answer::{
         INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, ReplyTo,
     },
+    codes::Codes,
     envelope::{Endpoint, Incoming, Invocation, Refusal},
     json::Json,
     params::Args,
@@ -96,6 +98,21 @@ pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply 
         Err(Unread::TooLarge) => ReplyTo::NOBODY.error_saying(INVALID_REQUEST, "request too large"),
         Err(Unread::Cut) => ReplyTo::NOBODY.error(PARSE_ERROR),
     };
+    json(answer)
+}
+
+/// Refuses a request before anything of it is looked at: there is no call yet that the answer could take the form of.
+pub(crate) fn refuse(fact: &Error) -> Reply {
+    let code = Codes::NONE.of(fact);
+    let message = answer::protocol_message(code).map_or_else(|| fact.to_string(), str::to_owned);
+    let mut reply = json(ReplyTo::NOBODY.error_saying(code, &message));
+    if let Error::RateLimited { retry_secs } = fact {
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_secs));
+    }
+    reply
+}
+
+fn json(answer: Vec<u8>) -> Reply {
     let mut reply = Reply::new(Body::whole(answer));
     let json = HeaderValue::from_static("application/json;charset=utf-8");
     reply.headers_mut().insert(header::CONTENT_TYPE, json);

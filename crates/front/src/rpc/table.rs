@@ -14,6 +14,7 @@ use ops::model::{
 use super::{
     Call, Outcome,
     answer::INVALID_PARAMS,
+    callback,
     codes::{BAD_TOKEN, Codes},
     fetch,
     json::Json,
@@ -157,7 +158,8 @@ static TABLE: &[Row] = &[
         Codes::LIST, session!(listing::list_path)),
     Row { long: Some(&fetch::LONG_FORM), ..row("fetchFileHTTP", Operation, &[
             TOKEN, req("path", Path, -4), req("uri", Text, fetch::BAD_URI), opt("flags", FetchFlags, "0", -13),
-            opt("username", Any, "null", 0), opt("password", Any, "null", 0), opt("auth", Any, "null", 0)],
+            opt("username", Any, "null", INVALID_PARAMS), opt("password", Any, "null", INVALID_PARAMS),
+            opt("auth", Any, "null", INVALID_PARAMS)],
         Codes::FETCH, session!(fetch::fetch_file_http)) },
     row("mediaVaultUrl", QueryFailing(vault::media_vault_url_failed), &[
             TOKEN, req("path", Path, -8), opt("expiry", Int(0, SIGNED_URL_SECONDS_MAX), "3600", -34)],
@@ -186,6 +188,14 @@ static TABLE: &[Row] = &[
         Codes::MPART_ABORT, session!(multipart::abort)),
     row("restartMultipart", Operation, &[TOKEN, req("mpid", Text, -2)],
         Codes::MPART, session!(multipart::restart)),
+
+    // --- callbacks: ARCHITECTURE.md, "Events"
+    row("registerCallback", Query, &[
+            TOKEN, req("uri", Text, callback::BAD_URI), opt("flags", Int(0, u32::MAX as u64), "0", callback::BAD_FLAGS),
+            opt("threshold", Int(0, i64::MAX as u64), "0", INVALID_PARAMS)],
+        Codes::CALLBACK, session!(callback::register)),
+    row("listCallback", Query, &[TOKEN],
+        Codes::NONE, session!(callback::list)),
 ];
 
 #[cfg(test)]

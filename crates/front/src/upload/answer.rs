@@ -12,8 +12,6 @@ use crate::reply::{Body, Reply};
 const STATUS: HeaderName = HeaderName::from_static("x-agile-status");
 /// The older name of the same (protocol.md, section 11).
 const LEGACY_STATUS: HeaderName = HeaderName::from_static("x-llnw-status");
-/// Seconds after which an overloaded server may be tried again.
-const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// What a call that succeeded answers, beside its code. With a `Location` the client is sent there.
 pub(super) type Done = Vec<(HeaderName, String)>;
@@ -49,8 +47,8 @@ pub(super) fn reply(call: Call, outcome: Result<Done, Fault>) -> Reply {
 pub(super) fn refused(refusal: Refusal, body: Body) -> Reply {
     let mut reply = coded(refusal.code, body);
     *reply.status_mut() = refusal.status;
-    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
-        reply.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    if let Some(secs) = refusal.retry_secs {
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
     }
     let reason = ReasonPhrase::from_static(refusal.message.as_bytes());
     reply.extensions_mut().insert(reason);

@@ -82,10 +82,24 @@ pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) code: i32,
     pub(super) message: &'static str,
+    /// Seconds after which another try may work, where one may.
+    pub(super) retry_secs: Option<u32>,
 }
 
 const fn refusal(status: StatusCode, code: i32, message: &'static str) -> Refusal {
-    Refusal { status, code, message }
+    Refusal { status, code, message, retry_secs: None }
+}
+
+/// 503: not the caller's doing, and soon over.
+const fn busy(code: i32, message: &'static str) -> Refusal {
+    let refusal = refusal(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    Refusal { retry_secs: Some(1), ..refusal }
+}
+
+/// 429: too many requests, or uploads at once.
+const fn rate_limited(retry_secs: u32) -> Refusal {
+    let refusal = refusal(StatusCode::TOO_MANY_REQUESTS, -56, "too many requests");
+    Refusal { retry_secs: Some(retry_secs), ..refusal }
 }
 
 /// 400: nearly everything that is the caller's doing.
@@ -109,10 +123,11 @@ const UPLOAD_CLOSED: Refusal = bad(-8, "multipart upload is completed, deleted o
 const UPLOAD_ABORTED: Refusal = bad(-17, "multipart upload was aborted");
 const PIECE_TOO_LARGE: Refusal = bad(-11, "piece is too large");
 const BAD_REQUEST: Refusal = bad(-8, "bad request");
-const FULL: Refusal = refusal(StatusCode::SERVICE_UNAVAILABLE, -22, "no space left");
-const UNAVAILABLE: Refusal =
-    refusal(StatusCode::SERVICE_UNAVAILABLE, -26, "service temporarily unavailable");
-const RATE_LIMITED: Refusal = refusal(StatusCode::TOO_MANY_REQUESTS, -56, "too many requests");
+const FULL: Refusal = busy(-22, "no space left");
+/// Waiting does not help: something has to be deleted, or the operator to be asked.
+const OVER_QUOTA: Refusal =
+    refusal(StatusCode::SERVICE_UNAVAILABLE, -22, "account is over its quota");
+const UNAVAILABLE: Refusal = busy(-26, "service temporarily unavailable");
 const FAULT: Refusal = refusal(StatusCode::INTERNAL_SERVER_ERROR, -5, "service unavailable");
 /// What the table of paths has and this room does not.
 pub(super) const NOT_BUILT: Refusal =
@@ -189,12 +204,14 @@ fn login(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
         | Error::NoSuchCallback => BAD_REQUEST,
-        Error::RateLimited { .. } => RATE_LIMITED,
-        Error::Full | Error::OverQuota => FULL,
+        Error::RateLimited { retry_secs } => rate_limited(*retry_secs),
+        Error::Full => FULL,
+        Error::OverQuota => OVER_QUOTA,
         Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => FAULT,
     }
@@ -234,12 +251,14 @@ fn directory(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
         | Error::NoSuchCallback => BAD_REQUEST,
-        Error::RateLimited { .. } => RATE_LIMITED,
-        Error::Full | Error::OverQuota => FULL,
+        Error::RateLimited { retry_secs } => rate_limited(*retry_secs),
+        Error::Full => FULL,
+        Error::OverQuota => OVER_QUOTA,
         Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => FAULT,
     }
@@ -278,12 +297,14 @@ fn raw(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
         | Error::NoSuchCallback => BAD_REQUEST,
-        Error::RateLimited { .. } => RATE_LIMITED,
-        Error::Full | Error::OverQuota => FULL,
+        Error::RateLimited { retry_secs } => rate_limited(*retry_secs),
+        Error::Full => FULL,
+        Error::OverQuota => OVER_QUOTA,
         Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => FAULT,
     }
@@ -324,12 +345,14 @@ fn multipart_create(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
         | Error::NoSuchCallback => BAD_REQUEST,
-        Error::RateLimited { .. } => RATE_LIMITED,
-        Error::Full | Error::OverQuota => FULL,
+        Error::RateLimited { retry_secs } => rate_limited(*retry_secs),
+        Error::Full => FULL,
+        Error::OverQuota => OVER_QUOTA,
         Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => {
             refusal(StatusCode::INTERNAL_SERVER_ERROR, -27, "internal error")
@@ -375,12 +398,14 @@ fn multipart_piece(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
         | Error::NoSuchCallback => BAD_REQUEST,
-        Error::RateLimited { .. } => RATE_LIMITED,
-        Error::Full | Error::OverQuota => FULL,
+        Error::RateLimited { retry_secs } => rate_limited(*retry_secs),
+        Error::Full => FULL,
+        Error::OverQuota => OVER_QUOTA,
         Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => FAULT,
     }
@@ -422,12 +447,14 @@ fn multipart_complete(error: &Error) -> Refusal {
         | Error::NoSuchUser
         | Error::TooManyJobs
         | Error::InvalidUri
+        | Error::InvalidFlags
         | Error::BadLink
         | Error::NotConfigured
         | Error::NoSuchJob
         | Error::NoSuchCallback => BAD_REQUEST,
-        Error::RateLimited { .. } => RATE_LIMITED,
-        Error::Full | Error::OverQuota => FULL,
+        Error::RateLimited { retry_secs } => rate_limited(*retry_secs),
+        Error::Full => FULL,
+        Error::OverQuota => OVER_QUOTA,
         Error::Unavailable(_) | Error::Upstream(_) => UNAVAILABLE,
         Error::Storage(_) | Error::Damaged(_) => FAULT,
     }

@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, header::HeaderName};
 use ops::{
-    Detect,
+    Detect, Expose,
     model::{ContentType, Digest, Error, UploadId, limits},
 };
 
@@ -173,15 +173,23 @@ pub(super) fn part(headers: &HeaderMap) -> Result<u32, Fault> {
     number.ok_or(Fault::Fact(Error::InvalidPieceNumber))
 }
 
-/// Checks the value of `X-Agile-Expose-Egress`. In this release every upload becomes visible when it has ended.
-pub(super) fn expose(headers: &HeaderMap) -> Result<(), Fault> {
-    word(headers, EXPOSE_EGRESS).map_or(Ok(()), read_expose)
+/// `X-Agile-Expose-Egress`.
+pub(super) fn expose(headers: &HeaderMap) -> Result<Expose, Fault> {
+    word(headers, EXPOSE_EGRESS).map_or(Ok(Expose::default()), read_expose)
 }
 
 /// One of three words.
-pub(super) fn read_expose(value: &str) -> Result<(), Fault> {
-    let known = ["COMPLETE", "PARTIAL", "POLICY"].iter().any(|v| v.eq_ignore_ascii_case(value));
-    if known { Ok(()) } else { Err(Fault::Expose) }
+pub(super) fn read_expose(value: &str) -> Result<Expose, Fault> {
+    [
+        ("COMPLETE", Expose::Complete),
+        ("PARTIAL", Expose::Partial),
+        // The storage policy of one node is met when the upload has ended.
+        ("POLICY", Expose::Complete),
+    ]
+    .into_iter()
+    .find(|(word, _)| word.eq_ignore_ascii_case(value))
+    .map(|(_, expose)| expose)
+    .ok_or(Fault::Expose)
 }
 
 fn detect_word(value: &str) -> Option<Detect> {

@@ -95,9 +95,11 @@ fn checksums_and_exposure() {
     for value in ["", "abc", &hex[1..], &format!("{hex}0")] {
         assert_eq!(checksum(&with(CHECKSUM, value.as_bytes())), Err(Fault::Checksum));
     }
-    for value in ["COMPLETE", "partial", "Policy"] {
-        assert_eq!(expose(&with(EXPOSE_EGRESS, value.as_bytes())), Ok(()));
-    }
+    let exposed = |value: &str| expose(&with(EXPOSE_EGRESS, value.as_bytes()));
+    assert_eq!(exposed("COMPLETE"), Ok(Expose::Complete));
+    assert_eq!(exposed("partial"), Ok(Expose::Partial));
+    assert_eq!(exposed("Policy"), Ok(Expose::Complete));
+    assert_eq!(expose(&HeaderMap::new()), Ok(Expose::Complete));
     for value in ["", "NEVER"] {
         assert_eq!(expose(&with(EXPOSE_EGRESS, value.as_bytes())), Err(Fault::Expose));
     }

@@ -27,28 +27,42 @@ use crate::{
 
 /// Answers a call of the HTTP interface.
 pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply {
-    match request.uri().path() {
-        "/account/login" => {
-            answer::reply(Call::Login, login::login(front, peer, request.headers()).await)
-        }
-        "/post/directory" => {
-            answer::reply(Call::Directory, directory::make(front, request.headers()).await)
-        }
-        "/post/raw" => answer::reply(Call::Raw, raw::post(front, request).await),
-        "/post/file" => answer::reply(Call::File, Box::pin(file::post(front, request)).await),
-        "/multipart/create" => {
-            let outcome = multipart::create(front, request.headers()).await;
-            answer::reply(Call::MultipartCreate, outcome)
-        }
-        "/multipart/piece" => {
-            answer::reply(Call::MultipartPiece, multipart::piece(front, request).await)
-        }
-        "/multipart/complete" => {
-            let outcome = multipart::complete(front, request.headers()).await;
-            answer::reply(Call::MultipartComplete, outcome)
-        }
-        _ => answer::refused(codes::NOT_BUILT, Body::empty()),
+    let Some(call) = call(request.uri().path()) else {
+        return answer::refused(codes::NOT_BUILT, Body::empty());
+    };
+    let headers = request.headers();
+    let outcome = match call {
+        Call::Login => login::login(front, peer, headers).await,
+        Call::Directory => directory::make(front, headers).await,
+        Call::Raw => raw::post(front, request).await,
+        Call::File => Box::pin(file::post(front, request)).await,
+        Call::MultipartCreate => multipart::create(front, headers).await,
+        Call::MultipartPiece => multipart::piece(front, request).await,
+        Call::MultipartComplete => multipart::complete(front, headers).await,
+    };
+    answer::reply(call, outcome)
+}
+
+/// Refuses a call before anything of it is looked at.
+pub(crate) fn refuse(path: &str, error: Error) -> Reply {
+    match call(path) {
+        Some(call) => answer::reply(call, Err(error.into())),
+        None => answer::refused(codes::NOT_BUILT, Body::empty()),
     }
+}
+
+/// The call that a path is.
+fn call(path: &str) -> Option<Call> {
+    Some(match path {
+        "/account/login" => Call::Login,
+        "/post/directory" => Call::Directory,
+        "/post/raw" => Call::Raw,
+        "/post/file" => Call::File,
+        "/multipart/create" => Call::MultipartCreate,
+        "/multipart/piece" => Call::MultipartPiece,
+        "/multipart/complete" => Call::MultipartComplete,
+        _ => return None,
+    })
 }
 
 /// Who is calling `path`, by a signature, or else by the token in the header.

@@ -42,7 +42,8 @@ pub(super) async fn piece(front: &Front, request: Request) -> Result<Done, Fault
     let upload = headers::multipart(headers)?;
     let number = headers::part(headers)?;
     let checksum = headers::checksum(headers)?;
-    raw::check_body(headers, &body)?;
+    // How long a piece may be is one of the limits of multipart uploads.
+    raw::check_body(headers, &body, i64::MAX.cast_unsigned())?;
     let len = http_body::Body::size_hint(&body).exact();
     let spec = PieceSpec { upload, number, checksum, len };
     let mut piece = front.store.upload_piece(&caller, spec).await?;

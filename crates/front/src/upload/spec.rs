@@ -23,8 +23,8 @@ pub(super) fn put(headers: &HeaderMap, coding: Coding, prefix: &str) -> Result<P
     let mtime = headers::mtime(headers)?;
     let checksum = headers::checksum(headers)?;
     let content_type = type_rule(headers, None)?;
-    headers::expose(headers)?;
-    Ok(PutSpec { path, parents, mtime, checksum, content_type })
+    let expose = headers::expose(headers)?;
+    Ok(PutSpec { path, parents, mtime, checksum, content_type, expose })
 }
 
 /// What `X-Agile-Recursive` means for directories that are missing.

@@ -175,12 +175,13 @@ impl Store {
             Err(e) => {
                 let error = match e {
                     Error::ParentMissing => codes::FAILED_PARENT_MISSING,
+                    Error::OverQuota => codes::FAILED_QUOTA,
                     _ => codes::FAILED_PATH,
                 };
                 tracing::warn!(error = %e, upload = %id.to_hex(), "an upload could not be put together");
                 self.0.catalog.write(move |tx| rules::fail(tx, id, error, now)).await?;
             }
-            Ok(()) => {}
+            Ok(()) => self.0.bell.ring(),
         }
         self.0.prefixes.forget(id);
         Ok(())

@@ -12,7 +12,7 @@ mod rules;
 use bytes::Bytes;
 use model::{Caller, Digest, Error, Multipart, Piece, Result, TreePath, UploadId, limits};
 
-use crate::{Store, TypeRule, landing::Landing};
+use crate::{Room, Store, TypeRule, landing::Landing, slots::Slot};
 
 pub use join::Joiner;
 pub(crate) use prefix::Prefixes;
@@ -67,6 +67,8 @@ pub struct PieceUpload {
     caller: Caller,
     spec: PieceSpec,
     landing: Landing,
+    room: Room,
+    slot: Slot,
 }
 
 impl Store {
@@ -74,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::InvalidPath`], [`Error::InvalidMtime`], [`Error::ParentMissing`], [`Error::IsDirectory`],
-    /// [`Error::NotDirectory`], [`Error::Denied`], [`Error::TooManyUploads`].
+    /// [`Error::NotDirectory`], [`Error::Denied`], [`Error::TooManyUploads`], [`Error::OverQuota`].
     pub async fn create_multipart(
         &self,
         caller: &Caller,
@@ -140,13 +142,16 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NoSuchUpload`], [`Error::UploadAborted`], [`Error::UploadClosed`], [`Error::InvalidPieceNumber`],
-    /// [`Error::TooManyPieces`], [`Error::PieceTooLarge`], [`Error::UploadTooLarge`], [`Error::Denied`].
+    /// [`Error::TooManyPieces`], [`Error::PieceTooLarge`], [`Error::UploadTooLarge`], [`Error::Denied`],
+    /// [`Error::OverQuota`], [`Error::RateLimited`] (the account has as many uploads running as it may have).
     pub async fn upload_piece(&self, caller: &Caller, spec: PieceSpec) -> Result<PieceUpload> {
         let (user, limits) = (caller.clone(), self.0.limits.multipart);
         let said = spec;
-        self.0.catalog.read(move |tx| rules::may_add(tx, &user, &said, limits).map(drop)).await?;
+        let may = move |tx: &mut dyn catalog::Read| rules::may_add(tx, &user, &said, limits);
+        let room = self.0.catalog.read(may).await?.room;
+        let slot = self.0.slots.take(caller.account)?;
         let landing = Landing::blob(self, caller.account);
-        Ok(PieceUpload { store: self.clone(), caller: caller.clone(), spec, landing })
+        Ok(PieceUpload { store: self.clone(), caller: caller.clone(), spec, landing, room, slot })
     }
 
     /// Completes an upload: from now on it is put together in the background. Returns its number of pieces.
@@ -188,12 +193,13 @@ impl PieceUpload {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// [`Error::PieceTooLarge`], [`Error::Full`], [`Error::Storage`].
+    /// [`Error::PieceTooLarge`], [`Error::OverQuota`], [`Error::Full`], [`Error::Storage`].
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        if self.landing.size() + bytes.len() as u64 > self.store.0.limits.multipart.piece_bytes_max
-        {
+        let size = self.landing.size() + bytes.len() as u64;
+        if size > self.store.0.limits.multipart.piece_bytes_max {
             return Err(Error::PieceTooLarge);
         }
+        self.room.takes(size)?;
         self.landing.write(bytes).await
     }
 
@@ -208,7 +214,7 @@ impl PieceUpload {
     }
 
     async fn commit_now(self) -> Result<(u64, Digest)> {
-        let (store, caller) = (self.store, self.caller);
+        let (store, caller, _slot) = (self.store, self.caller, self.slot);
         let landed = self.landing.end(self.spec.checksum).await?;
         let (size, checksum) = (landed.size(), landed.digest());
         let spec = PieceSpec { len: Some(size), ..self.spec };

@@ -3,12 +3,14 @@
 
 use catalog::{Read, Tx};
 use model::{
-    Caller, Content, ContentType, Digest, Error, Extent, Multipart, Piece, PieceContent,
+    Caller, Content, ContentType, Digest, Error, EventKind, Extent, Multipart, Piece, PieceContent,
     PieceState, Result, Time, UploadId, UploadState, UserId,
 };
 
 use super::{Limits, MultipartSpec};
-use crate::{Detect, TypeRule, content_type, put, reference, tree::may_write};
+use crate::{
+    Detect, Room, TypeRule, content_type, namespace, put, quota, reference, tree::may_write,
+};
 
 /// How often, on average, every piece of an upload may be sent again.
 const RESENT_MAX: u64 = 10;
@@ -114,6 +116,7 @@ pub(super) fn create(
         return Err(Error::TooManyUploads);
     }
     let spot = put::may_put(tx, caller, &spec.path, spec.parents)?;
+    spot.room(tx, caller.account)?.takes(quota::at_least(None))?;
     // The directories are made now, so that completing needs no more rights than sending pieces.
     spot.directory(tx, caller, now)?;
     let full = caller.full(&spec.path);
@@ -148,13 +151,22 @@ fn known_type(spec: &MultipartSpec) -> Option<ContentType> {
     }
 }
 
-/// Whether the caller may add a piece, and the upload and the piece that it would replace.
+/// Where a piece may be added.
+pub(super) struct Spot {
+    pub(super) upload: Multipart,
+    /// The piece that it would replace.
+    pub(super) old: Option<Piece>,
+    /// How large it may be, as far as the account's quota goes.
+    pub(super) room: Room,
+}
+
+/// Whether the caller may add a piece, and where.
 pub(super) fn may_add<R: Read + ?Sized>(
     tx: &mut R,
     caller: &Caller,
     spec: &PieceSpec,
     limits: Limits,
-) -> Result<(Multipart, Option<Piece>)> {
+) -> Result<Spot> {
     may_write(caller)?;
     let upload = own(tx, caller.user, spec.upload)?;
     match upload.state {
@@ -177,7 +189,17 @@ pub(super) fn may_add<R: Read + ?Sized>(
     if others.saturating_add(len) > limits.upload_bytes_max {
         return Err(Error::UploadTooLarge);
     }
-    Ok((upload, old))
+    let room = room(tx, caller, &upload)?.beside(others);
+    room.takes(quota::at_least(spec.len))?;
+    Ok(Spot { upload, old, room })
+}
+
+/// How large an upload's file may be.
+fn room<R: Read + ?Sized>(tx: &mut R, caller: &Caller, upload: &Multipart) -> Result<Room> {
+    quota::room(tx, upload.account, |tx| {
+        let file = namespace::file_at(tx, upload.account, caller.top, &upload.path)?;
+        Ok(file.map(|file| file.attrs.size))
+    })
 }
 
 pub(super) fn add(
@@ -189,7 +211,7 @@ pub(super) fn add(
     limits: Limits,
     now: Time,
 ) -> Result<()> {
-    let (mut upload, old) = may_add(tx, caller, spec, limits)?;
+    let Spot { mut upload, old, .. } = may_add(tx, caller, spec, limits)?;
     let content = match content {
         Content::Blobs(extents) => {
             extents.first().copied().map_or(PieceContent::Empty, PieceContent::Blob)
@@ -306,7 +328,7 @@ pub(super) fn end_join(
         ctime: now.secs(),
         mtime: if upload.mtime == 0 { upload.created.secs() } else { upload.mtime },
     };
-    put::place(tx, caller, &spot, attrs, content(pieces.iter()), now)?;
+    put::place(tx, caller, &spot, EventKind::Multipart, attrs, content(pieces.iter()), now)?;
     for piece in &pieces {
         step_piece(tx, id, piece, PieceState::Success)?;
     }

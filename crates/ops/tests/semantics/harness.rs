@@ -10,7 +10,8 @@ use bytes::Bytes;
 use catalog::{Catalog, Embedded};
 use model::{Caller, Owner, Result, Secret, Time, TreePath, UserId};
 use ops::{
-    Detect, Limits, NewUser, Parents, Parts, PutSpec, Store, TypeRule, clock::Clock, vault::Vault,
+    Detect, Limits, NewUser, Parents, Parts, PutSpec, Store, TypeRule, clock::Clock,
+    through::PullThrough, vault::Vault,
 };
 use outbound::{Rules, Timeouts};
 
@@ -39,18 +40,25 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    /// The same with limits of its own.
+    pub(crate) fn with(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let catalog =
             Embedded::open(dir.path().join("catalog"), catalog::embedded::Options::default());
         let blobs = Arc::new(Local::open(dir.path()).unwrap());
         let clock = Arc::new(HandClock::default());
+        let outbound = outbound::Client::new(Rules::default(), Timeouts::default()).unwrap();
         let store = Store::new(Parts {
             catalog: Catalog::new(Arc::new(catalog.unwrap())),
             blobs: blobs.clone(),
             clock: clock.clone(),
             vault: Vault::new(&[1; 32]),
-            outbound: outbound::Client::new(Rules::default(), Timeouts::default()).unwrap(),
-            limits: Limits::default(),
+            through: PullThrough::new(Vec::new(), outbound.clone(), Default::default()),
+            outbound,
+            limits,
         });
         Self { store, blobs, clock, dir }
     }
@@ -101,6 +109,7 @@ pub(crate) fn path(text: &str) -> TreePath {
 
 pub(crate) fn spec(at: &TreePath, parents: Parents) -> PutSpec {
     PutSpec {
+        expose: ops::Expose::Complete,
         path: at.clone(),
         parents,
         mtime: None,
@@ -116,8 +125,9 @@ pub(crate) async fn put(
     spec: PutSpec,
     content: &[u8],
 ) -> Result<()> {
-    store.check_put(caller, &spec).await?;
-    let mut upload = store.upload(caller);
+    let room = store.check_put(caller, &spec, Some(content.len() as u64)).await?;
+    let mut upload = store.upload(caller)?;
+    upload.bound(room);
     for piece in content.chunks(7_000) {
         upload.write(Bytes::copy_from_slice(piece)).await?;
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod harness;
+mod limits;
 mod permission;
 mod sessions;
 mod tree_model;

@@ -167,7 +167,10 @@ fn content(path: &str, len: usize) -> Vec<u8> {
 
 async fn read_all(store: &Store, caller: &Caller, path: &TreePath) -> Result<Vec<u8>> {
     let account = ops::AccountRef::Named(caller.account_name.clone());
-    let opened = store.get(vec![ops::Candidate { account, path: path.clone() }], true).await?;
+    let candidate = ops::Candidate { account, path: path.clone() };
+    let ops::Found::File(opened) = store.get(vec![candidate], true, true).await? else {
+        panic!("nothing is arriving");
+    };
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < opened.attrs().size {
         bytes.extend(opened.read(bytes.len() as u64, 1 << 20).await?);

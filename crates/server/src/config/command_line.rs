@@ -27,6 +27,9 @@ enum Verb {
     /// Add, list or change users. Passwords are read from standard input.
     #[command(subcommand)]
     User(UserVerb),
+    /// List, pause, resume or delete callbacks, which are told what happens to files.
+    #[command(subcommand)]
+    Callback(CallbackVerb),
     /// Look at transfers from other servers, give them up or try them again.
     #[command(subcommand)]
     Jobs(JobsVerb),
@@ -86,6 +89,26 @@ enum AccountVerb {
         #[command(flatten)]
         data: DataArgs,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum CallbackVerb {
+    /// List the callbacks and how they are doing.
+    List(DataArgs),
+    /// Tell a callback nothing for now; what happens waits for it.
+    Pause(OneCallback),
+    /// Go on with a callback that was paused.
+    Resume(OneCallback),
+    /// Remove a callback and all that waits for it.
+    Delete(OneCallback),
+}
+
+#[derive(Debug, Args)]
+struct OneCallback {
+    /// The callback's number.
+    id: u64,
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -164,6 +187,12 @@ struct JobArgs {
     data: DataArgs,
 }
 
+impl OneCallback {
+    fn to(self, state: &str) -> (DataArgs, Command) {
+        (self.data, Command::SetCallback { id: self.id, state: state.to_owned() })
+    }
+}
+
 impl Cli {
     /// Reads the command line, the environment, the configuration file and, where a password is needed, standard input.
     pub(crate) fn read() -> anyhow::Result<Plan> {
@@ -180,6 +209,10 @@ impl Cli {
             Verb::Account(AccountVerb::Set { name, private, quota_bytes, quota_files, data }) => {
                 (data, Command::SetAccount { name, private, quota_bytes, quota_files })
             }
+            Verb::Callback(CallbackVerb::List(data)) => (data, Command::ListCallbacks),
+            Verb::Callback(CallbackVerb::Pause(one)) => one.to("paused"),
+            Verb::Callback(CallbackVerb::Resume(one)) => one.to("active"),
+            Verb::Callback(CallbackVerb::Delete(one)) => one.to("deleted"),
             Verb::User(UserVerb::List(data)) => (data, Command::ListUsers),
             Verb::User(UserVerb::Disable { name, data }) => {
                 (data, Command::SetActive { name, active: false })
@@ -213,6 +246,7 @@ fn config(args: ServeArgs) -> anyhow::Result<Config> {
         password: password.map(Secret::new),
         settings: written.settings(),
         operations: written.operations(),
+        through: written.through()?,
         pull: written.pull()?,
         drain: written.drain(),
     })

@@ -1,69 +1,40 @@
-//! The configuration file (TOML): what may be written in it, and what it means.
+//! The configuration file (TOML): reading it, and the addresses to listen on. Its limits are in `limits`.
 
 use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::{Context, anyhow, bail};
-use ops::{multipart, throttle::SlowDown};
 use serde::Deserialize;
 
-use super::{Listen, Pull, pull::WrittenPull};
+use super::{Listen, Pull, limits, pull::WrittenPull, through::WrittenThrough};
 
 /// The configuration file as written. Unknown keys are refused: a misspelt limit must not be no limit.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Written {
-    listen: Vec<WrittenListen>,
-    limits: WrittenLimits,
-    login: WrittenLogin,
-    multipart: WrittenMultipart,
-    pull: WrittenPull,
+    pub(super) listen: Vec<WrittenListen>,
+    pub(super) limits: limits::General,
+    pub(super) rate: limits::Rates,
+    pub(super) form: limits::Form,
+    pub(super) login: limits::Login,
+    pub(super) multipart: limits::Multipart,
+    pub(super) pull: WrittenPull,
+    pub(super) pull_through: WrittenThrough,
+    pub(super) events: limits::Events,
 }
 
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
-struct WrittenListen {
+pub(super) struct WrittenListen {
     address: SocketAddr,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct WrittenLimits {
-    connections: Option<usize>,
-    header_seconds: Option<u64>,
-    body_idle_seconds: Option<u64>,
-    rpc_body_bytes: Option<usize>,
-    stop_seconds: Option<u64>,
-    signature_seconds: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct WrittenLogin {
-    free_per_user: Option<u32>,
-    free_per_address: Option<u32>,
-    first_delay_ms: Option<u64>,
-    longest_delay_ms: Option<u64>,
-    forget_after_seconds: Option<u64>,
-    waiting_max: Option<u32>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct WrittenMultipart {
-    pieces_max: Option<u32>,
-    piece_bytes_max: Option<u64>,
-    upload_bytes_max: Option<u64>,
-    unfinished_max: Option<u64>,
-    expire_seconds: Option<u64>,
-    keep_seconds: Option<u64>,
 }
 
 impl Written {
@@ -72,7 +43,13 @@ impl Written {
         let Some(path) = path else { return Ok(Self::default()) };
         let text =
             fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("in {}", path.display()))
+        Self::parse(&text).with_context(|| format!("in {}", path.display()))
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let written: Self = toml::from_str(text)?;
+        written.check()?;
+        Ok(written)
     }
 
     /// Addresses to listen on, those of the command line (`plain`) first.
@@ -80,30 +57,14 @@ impl Written {
         listen(plain, &self.listen)
     }
 
-    /// What the front is told.
-    pub(super) fn settings(&self) -> front::Settings {
-        settings(&self.limits)
-    }
-
-    /// What the operations are told.
-    pub(super) fn operations(&self) -> ops::Limits {
-        let default = ops::Limits::default();
-        ops::Limits {
-            slow_down: slow_down(&self.login),
-            multipart: multipart_limits(&self.multipart),
-            pull: self.pull.limits(),
-            signature_secs_max: self.limits.signature_seconds.unwrap_or(default.signature_secs_max),
-        }
+    /// Where files come from that are not there, with a client that may ask for them.
+    pub(super) fn through(&self) -> anyhow::Result<ops::through::PullThrough> {
+        self.pull_through.usable(self.pull.timeouts())
     }
 
     /// Requests to other servers.
     pub(super) fn pull(&self) -> anyhow::Result<Pull> {
         self.pull.usable()
-    }
-
-    /// How long running requests may take after a signal to stop.
-    pub(super) fn drain(&self) -> Duration {
-        Duration::from_secs(self.limits.stop_seconds.unwrap_or(30))
     }
 }
 
@@ -142,84 +103,63 @@ fn tls(certificate: &Path, key: &Path) -> anyhow::Result<Arc<rustls::ServerConfi
     Ok(Arc::new(config))
 }
 
-fn settings(written: &WrittenLimits) -> front::Settings {
-    let mut settings = front::Settings::default();
-    if let Some(connections) = written.connections {
-        settings.connections_max = connections;
-    }
-    if let Some(seconds) = written.header_seconds {
-        settings.header_read_timeout = Duration::from_secs(seconds);
-    }
-    if let Some(seconds) = written.body_idle_seconds {
-        settings.body_idle_timeout = Duration::from_secs(seconds);
-    }
-    if let Some(bytes) = written.rpc_body_bytes {
-        settings.rpc_body_bytes_max = bytes;
-    }
-    settings
-}
-
-fn slow_down(written: &WrittenLogin) -> SlowDown {
-    let default = SlowDown::default();
-    SlowDown {
-        free_per_user: written.free_per_user.unwrap_or(default.free_per_user),
-        free_per_address: written.free_per_address.unwrap_or(default.free_per_address),
-        first_delay_ms: written.first_delay_ms.unwrap_or(default.first_delay_ms),
-        longest_delay_ms: written.longest_delay_ms.unwrap_or(default.longest_delay_ms),
-        forget_after_ms: written.forget_after_seconds.map_or(default.forget_after_ms, |s| s * 1000),
-        waiting_max: written.waiting_max.unwrap_or(default.waiting_max),
-    }
-}
-
-/// `expire_seconds = 0`: uploads do not expire.
-fn multipart_limits(written: &WrittenMultipart) -> multipart::Limits {
-    let default = multipart::Limits::default();
-    let expire_secs = match written.expire_seconds {
-        None => default.expire_secs,
-        Some(0) => None,
-        Some(secs) => Some(secs),
-    };
-    multipart::Limits {
-        pieces_max: written.pieces_max.unwrap_or(default.pieces_max),
-        piece_bytes_max: written.piece_bytes_max.unwrap_or(default.piece_bytes_max),
-        upload_bytes_max: written.upload_bytes_max.unwrap_or(default.upload_bytes_max),
-        unfinished_max: written.unfinished_max.unwrap_or(default.unfinished_max),
-        expire_secs,
-        keep_secs: written.keep_seconds.unwrap_or(default.keep_secs),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_misspelt_key_is_refused() {
-        assert!(toml::from_str::<Written>("[limits]\nconections = 5").is_err());
-        let written: Written =
-            toml::from_str("[limits]\nconnections = 5\n[[listen]]\naddress = \"127.0.0.1:0\"")
-                .unwrap();
-        assert_eq!(settings(&written.limits).connections_max, 5);
-        assert_eq!(listen(vec![], &written.listen).unwrap().len(), 1);
+    /// The document that operators read.
+    const DOCUMENT: &str = include_str!("../../../../docs/configuration.md");
+
+    /// The first block of TOML in it.
+    fn documented() -> &'static str {
+        let (_, rest) = DOCUMENT.split_once("```toml\n").unwrap();
+        rest.split_once("```").unwrap().0
     }
 
     #[test]
-    fn limits_of_multipart_uploads() {
-        let limits =
-            |text: &str| multipart_limits(&toml::from_str::<Written>(text).unwrap().multipart);
-        let default = multipart::Limits::default();
-        assert_eq!(limits(""), default);
-        let changed = limits("[multipart]\npieces_max = 3\nexpire_seconds = 0\nkeep_seconds = 0");
-        assert_eq!((changed.pieces_max, changed.expire_secs, changed.keep_secs), (3, None, 0));
-        assert_eq!(limits("[multipart]\nexpire_seconds = 5").expire_secs, Some(5));
-        assert_eq!(changed.piece_bytes_max, default.piece_bytes_max);
+    fn the_document_has_every_key_with_its_default() {
+        let mut documented: toml::Table = documented().parse().unwrap();
+        let mut defaults = toml::Table::try_from(Written::default()).unwrap();
+        assert!(documented.remove("listen").is_some(), "the document shows how");
+        defaults.remove("listen");
+        for table in [&mut documented, &mut defaults] {
+            let pull = table.get_mut("pull").and_then(toml::Value::as_table_mut);
+            assert!(pull.unwrap().remove("allow").is_some(), "the document shows how");
+        }
+        assert_eq!(documented, defaults);
+    }
+
+    #[test]
+    fn the_document_s_example_is_one() {
+        let written = Written::parse(documented()).unwrap();
+        assert_eq!(written.listen.len(), 2);
+        assert_eq!(written.operations(), ops::Limits::default());
+        assert_eq!(
+            format!("{:?}", written.settings()),
+            format!("{:?}", front::Settings::default())
+        );
+    }
+
+    #[test]
+    fn without_a_file_the_defaults_hold() {
+        let written = Written::read(None).unwrap();
+        assert_eq!(written.operations(), ops::Limits::default());
+        written.check().unwrap();
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused() {
+        assert!(Written::parse("[limits]\nconections = 5").is_err());
+        assert!(Written::parse("[limit]\nconnections = 5").is_err());
+        let text = "[limits]\nconnections = 5\n[[listen]]\naddress = \"127.0.0.1:0\"";
+        let written = Written::parse(text).unwrap();
+        assert_eq!(written.settings().connections_max, 5);
+        assert_eq!(written.listen(vec![]).unwrap().len(), 1);
     }
 
     #[test]
     fn a_certificate_needs_its_key() {
-        let written: Written =
-            toml::from_str("[[listen]]\naddress = \"127.0.0.1:0\"\ncertificate = \"a.pem\"")
-                .unwrap();
-        assert!(listen(vec![], &written.listen).is_err());
+        let text = "[[listen]]\naddress = \"127.0.0.1:0\"\ncertificate = \"a.pem\"";
+        assert!(Written::parse(text).unwrap().listen(vec![]).is_err());
     }
 }

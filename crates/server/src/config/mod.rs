@@ -1,12 +1,14 @@
-//! Configuration, in two stages: as written (`command_line`, the environment, `file`), then as usable ([`Plan`],
-//! [`Config`]).
+//! Configuration, in two stages: as written (`command_line`, the environment, `file` with `limits`), then as usable
+//! ([`Plan`], [`Config`]).
 //!
 //! This folder is the only place that reads the environment and configuration files. Every default and every complaint
 //! stands here; docs/configuration.md describes what an operator may write.
 
 mod command_line;
 mod file;
+mod limits;
 mod pull;
+mod through;
 
 use std::{
     fs::{self, File},
@@ -47,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) password: Option<Secret>,
     pub(crate) settings: front::Settings,
     pub(crate) operations: ops::Limits,
+    pub(crate) through: ops::through::PullThrough,
     pub(crate) pull: Pull,
     pub(crate) drain: Duration,
 }

@@ -2,34 +2,54 @@
 
 use std::time::Duration;
 
-use anyhow::{anyhow, ensure};
+use anyhow::anyhow;
 use ops::fetch::Limits;
 use outbound::{HostRule, Rules, Timeouts};
 use serde::Deserialize;
 
-use super::Pull;
-
-/// Transfers at the same time.
-const WORKERS: usize = 2;
+use super::{Pull, limits::SECONDS_MAX};
 
 /// The section as written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WrittenPull {
     allow: Vec<WrittenHost>,
-    workers: Option<usize>,
-    queued_max: Option<u64>,
-    file_bytes_max: Option<u64>,
-    attempts_max: Option<u32>,
-    first_delay_seconds: Option<u64>,
-    longest_delay_seconds: Option<u64>,
-    keep_seconds: Option<u64>,
-    connect_seconds: Option<u64>,
-    answer_seconds: Option<u64>,
-    idle_seconds: Option<u64>,
+    workers: usize,
+    queued_max: u64,
+    file_bytes_max: u64,
+    attempts_max: u32,
+    first_delay_seconds: u64,
+    longest_delay_seconds: u64,
+    keep_seconds: u64,
+    connect_seconds: u64,
+    answer_seconds: u64,
+    idle_seconds: u64,
+    post_seconds: u64,
+}
+
+impl Default for WrittenPull {
+    fn default() -> Self {
+        let (limits, timeouts) = (Limits::default(), Timeouts::default());
+        Self {
+            allow: Vec::new(),
+            workers: 2,
+            queued_max: limits.unfinished_max,
+            file_bytes_max: limits.bytes_max,
+            attempts_max: limits.attempts_max,
+            first_delay_seconds: limits.first_delay_ms / 1000,
+            longest_delay_seconds: limits.longest_delay_ms / 1000,
+            keep_seconds: limits.keep_secs,
+            connect_seconds: timeouts.connect.as_secs(),
+            answer_seconds: timeouts.first_byte.as_secs(),
+            idle_seconds: timeouts.idle.as_secs(),
+            post_seconds: timeouts.post.as_secs(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 struct WrittenHost {
     host: String,
@@ -39,17 +59,43 @@ struct WrittenHost {
 }
 
 impl WrittenPull {
+    /// What must be in bounds: key, value, least, most.
+    pub(super) fn bounds(&self) -> [(&'static str, u64, u64, u64); 11] {
+        let any = u64::MAX;
+        [
+            ("[pull] workers", u64::try_from(self.workers).unwrap_or(any), 1, 1000),
+            ("[pull] queued_max", self.queued_max, 1, any),
+            ("[pull] file_bytes_max", self.file_bytes_max, 1, any),
+            ("[pull] attempts_max", self.attempts_max.into(), 1, any),
+            ("[pull] longest_delay_seconds", self.longest_delay_seconds, 0, SECONDS_MAX),
+            ("[pull] first_delay_seconds", self.first_delay_seconds, 0, self.longest_delay_seconds),
+            ("[pull] keep_seconds", self.keep_seconds, 0, SECONDS_MAX),
+            ("[pull] connect_seconds", self.connect_seconds, 1, SECONDS_MAX),
+            ("[pull] answer_seconds", self.answer_seconds, 1, SECONDS_MAX),
+            ("[pull] idle_seconds", self.idle_seconds, 1, SECONDS_MAX),
+            ("[pull] post_seconds", self.post_seconds, 1, SECONDS_MAX),
+        ]
+    }
+
     /// What the operations are told.
     pub(super) fn limits(&self) -> Limits {
-        let default = Limits::default();
-        let ms = |secs: Option<u64>, default| secs.map_or(default, |s| s.saturating_mul(1000));
         Limits {
-            unfinished_max: self.queued_max.unwrap_or(default.unfinished_max),
-            bytes_max: self.file_bytes_max.unwrap_or(default.bytes_max),
-            attempts_max: self.attempts_max.unwrap_or(default.attempts_max),
-            first_delay_ms: ms(self.first_delay_seconds, default.first_delay_ms),
-            longest_delay_ms: ms(self.longest_delay_seconds, default.longest_delay_ms),
-            keep_secs: self.keep_seconds.unwrap_or(default.keep_secs),
+            unfinished_max: self.queued_max,
+            bytes_max: self.file_bytes_max,
+            attempts_max: self.attempts_max,
+            first_delay_ms: self.first_delay_seconds.saturating_mul(1000),
+            longest_delay_ms: self.longest_delay_seconds.saturating_mul(1000),
+            keep_secs: self.keep_seconds,
+        }
+    }
+
+    /// How long is waited for other servers.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            connect: Duration::from_secs(self.connect_seconds),
+            first_byte: Duration::from_secs(self.answer_seconds),
+            idle: Duration::from_secs(self.idle_seconds),
+            post: Duration::from_secs(self.post_seconds),
         }
     }
 
@@ -60,17 +106,7 @@ impl WrittenPull {
                 .map_err(|why| anyhow!("[pull] allow, host {:?}: {why}", written.host))
         };
         let allow = self.allow.iter().map(rule).collect::<anyhow::Result<Vec<_>>>()?;
-        let workers = self.workers.unwrap_or(WORKERS);
-        ensure!(workers > 0, "[pull] workers: at least 1");
-        let default = Timeouts::default();
-        let secs = |given: Option<u64>, default| given.map_or(default, Duration::from_secs);
-        let timeouts = Timeouts {
-            connect: secs(self.connect_seconds, default.connect),
-            first_byte: secs(self.answer_seconds, default.first_byte),
-            idle: secs(self.idle_seconds, default.idle),
-            ..default
-        };
-        Ok(Pull { rules: Rules { allow }, timeouts, workers })
+        Ok(Pull { rules: Rules { allow }, timeouts: self.timeouts(), workers: self.workers })
     }
 }
 
@@ -91,7 +127,6 @@ mod tests {
         );
         assert_eq!(some.usable().unwrap().rules.allow.len(), 2);
         assert!(read("allow = [{ host = \"*\", private = true }]").usable().is_err());
-        assert!(read("workers = 0").usable().is_err());
         assert!(toml::from_str::<WrittenPull>("allow = [{ hots = \"x\" }]").is_err());
         let limits = read("first_delay_seconds = 2\nqueued_max = 3").limits();
         assert_eq!((limits.first_delay_ms, limits.unfinished_max), (2_000, 3));

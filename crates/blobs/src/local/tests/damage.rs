@@ -2,10 +2,10 @@
 
 use std::{fs, path::Path};
 
-use model::{BlobId, Error, Result};
+use model::{AccountId, BlobId, Error, Result};
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use super::{NOW, path_of, store};
+use super::{NOW, files, frame, path_of, store};
 use crate::{
     Blob, Blobs,
     local::layout::{BLOCK_BYTES, FOOTER_BYTES},
@@ -168,4 +168,19 @@ fn ranges_are_the_content_or_an_error() {
         })
     });
     held.unwrap();
+}
+
+#[tokio::test]
+async fn a_flipped_bit_under_a_stage_is_noticed_by_its_readers() {
+    let (dir, local) = store();
+    let mut stage = local.stage(AccountId(1), NOW).await.unwrap();
+    let reader = stage.follow().unwrap();
+    stage.write(frame(3 * 1024 * 1024)).await.unwrap();
+    // The next batch begins when the one before is written.
+    stage.write(frame(1024 * 1024)).await.unwrap();
+    let path = files(&dir.path().join("stage")).remove(0);
+    flip(&path, 100_000, 4);
+    assert!(is_damaged(&reader.read(70_000, 100).await));
+    assert_eq!(reader.read(0, 65_536).await.unwrap().len(), 65_536, "the block before is whole");
+    drop(stage);
 }

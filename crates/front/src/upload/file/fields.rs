@@ -4,11 +4,7 @@
 //! here: what a value means (`said`).
 
 use super::super::codes::Fault;
-
-/// Longest value of a field, in bytes.
-const FIELD_BYTES_MAX: usize = 64 * 1024;
-/// All values of a form together, in bytes.
-const FIELDS_BYTES_MAX: usize = 256 * 1024;
+use crate::FormLimits;
 
 /// A field that means something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +32,7 @@ const NAMES: [&str; 7] = [
 /// The fields that came so far.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
+    limits: FormLimits,
     values: [Option<Vec<u8>>; NAMES.len()],
     /// Which of them is coming in; `None`: one without a meaning.
     open: Option<usize>,
@@ -46,6 +43,11 @@ pub(super) struct Fields {
 }
 
 impl Fields {
+    /// None yet.
+    pub(super) fn new(limits: FormLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
     /// A field begins.
     pub(super) fn begin(&mut self, name: Option<&str>) -> Result<(), Fault> {
         self.bytes = 0;
@@ -60,7 +62,7 @@ impl Fields {
     pub(super) fn data(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.bytes += bytes.len();
         self.total += bytes.len();
-        if self.bytes > FIELD_BYTES_MAX || self.total > FIELDS_BYTES_MAX {
+        if self.bytes > self.limits.field_bytes_max || self.total > self.limits.fields_bytes_max {
             return Err(Fault::FormTooLarge);
         }
         if let Some(value) = self.open.and_then(|open| self.values[open].as_mut()) {
@@ -123,12 +125,13 @@ mod tests {
 
     #[test]
     fn bounds() {
-        let long = vec![b'a'; FIELD_BYTES_MAX + 1];
+        let FormLimits { field_bytes_max, fields_bytes_max, .. } = FormLimits::default();
+        let long = vec![b'a'; field_bytes_max + 1];
         for name in ["x", "basename"] {
             assert!(with(&[(name, &long[1..])]).is_ok());
             assert_eq!(with(&[(name, &long)]).err(), Some(Fault::FormTooLarge));
         }
-        let four = [("x", &long[1..]); FIELDS_BYTES_MAX / FIELD_BYTES_MAX];
+        let four = vec![("x", &long[1..]); fields_bytes_max / field_bytes_max];
         assert!(with(&four).is_ok());
         assert_eq!(with(&[&four[..], &[("x", b"1")]].concat()).err(), Some(Fault::FormTooLarge));
     }

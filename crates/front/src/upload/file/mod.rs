@@ -18,7 +18,7 @@ use http::{
 use http_body_util::BodyExt;
 use ops::{
     Upload,
-    model::{Caller, Error},
+    model::{Caller, Error, TreePath},
 };
 use percent_encoding::percent_decode_str;
 
@@ -32,7 +32,7 @@ use super::{
     headers, raw, signature,
 };
 use crate::{
-    Front,
+    FormLimits, Front,
     request::{Request, RequestBody},
 };
 
@@ -46,11 +46,16 @@ pub(super) async fn post(front: &Front, request: Request) -> Result<Done, Fault>
     let caller = caller(front, &parts).await?;
     headers::once_each(headers)?;
     let coding = headers::coding(headers, headers::ENCODING)?;
-    raw::check_there(headers, &body)?;
-    let form = form(headers)?;
-    let (fields, file) = (Fields::default(), None);
-    let mut desk = Desk { front, caller, headers, coding, fields, file, in_file: false };
-    desk.check().await?;
+    let settings = &front.settings;
+    let beside = settings.form.beside_file_max();
+    raw::check_there(headers, &body, settings.upload_bytes_max.saturating_add(beside))?;
+    let form = form(headers, settings.form)?;
+    // The length of the form says how long its file is at least.
+    let len = http_body::Body::size_hint(&body).lower().saturating_sub(beside).max(1);
+    let (fields, upload) = (Fields::new(settings.form), front.store.upload(&caller)?);
+    let (part, in_file) = (None, false);
+    let mut desk = Desk { front, caller, headers, coding, fields, upload, part, in_file };
+    desk.check(len).await?;
     desk.read(form, body).await?;
     desk.store().await
 }
@@ -62,20 +67,42 @@ struct Desk<'a> {
     headers: &'a HeaderMap,
     coding: Coding,
     fields: Fields,
-    /// The file, once it has begun.
-    file: Option<(Part, Upload)>,
+    upload: Upload,
+    /// What the file's part says, once it has begun.
+    part: Option<Part>,
     /// Whether the part that is coming in is the file.
     in_file: bool,
 }
 
 impl Desk<'_> {
-    /// Refuses an upload for what is known of it, before its bytes are read. (`&mut`: an `Upload` cannot be shared.)
-    async fn check(&mut self) -> Result<(), Fault> {
+    /// Refuses an upload for what is known of it before its bytes are read: the file has `len` of them or more. (`&mut`:
+    /// an `Upload` cannot be shared.)
+    async fn check(&mut self, len: u64) -> Result<(), Fault> {
         // Who changes nothing changes nothing anywhere.
-        match self.said().early(self.caller.read_only)? {
-            Some(spec) => Ok(self.front.store.check_put(&self.caller, &spec).await?),
-            None => Ok(()),
+        if let Some(spec) = self.said().early(self.caller.read_only)? {
+            self.front.store.check_put(&self.caller, &spec, Some(len)).await?;
         }
+        Ok(())
+    }
+
+    /// The file begins. How large it may be is known now or never: a field that comes after it, and names another file
+    /// that it replaces, makes no more room.
+    async fn begin(&mut self, part: Part) -> Result<(), Fault> {
+        if self.part.is_some() {
+            return Err(Fault::FileTwice);
+        }
+        self.check(0).await?;
+        let (said, store) = (self.said().put(&part).ok(), &self.front.store);
+        let path = said.as_ref().map_or_else(TreePath::root, |spec| spec.path.clone());
+        self.upload.bound(store.room(&self.caller, &path).await?);
+        // It can be read meanwhile if all that was said before it comes to that.
+        if let Some(spec) = said
+            && store.check_put(&self.caller, &spec, Some(0)).await.is_ok()
+        {
+            self.upload.expose(&spec, None);
+        }
+        self.part = Some(part);
+        Ok(())
     }
 
     /// Reads the form to its end.
@@ -96,21 +123,18 @@ impl Desk<'_> {
                 if !self.in_file {
                     return self.fields.begin(part.name.as_deref());
                 }
-                if self.file.is_some() {
-                    return Err(Fault::FileTwice);
-                }
-                self.check().await?;
-                self.file = Some((part, self.front.store.upload(&self.caller)));
+                self.begin(part).await?;
             }
-            Event::Data(bytes) => match &mut self.file {
-                Some((_, upload)) if self.in_file => upload.write(bytes).await?,
-                _ => self.fields.data(&bytes)?,
-            },
+            Event::Data(bytes) if self.in_file => {
+                let bytes_max = self.front.settings.upload_bytes_max;
+                raw::take(&mut self.upload, bytes, bytes_max).await?;
+            }
+            Event::Data(bytes) => self.fields.data(&bytes)?,
             Event::PartEnd => {
                 if self.in_file
-                    && let Some((part, upload)) = &self.file
+                    && let Some(part) = &self.part
                     && part.file_name.as_deref().is_none_or(str::is_empty)
-                    && upload.size() == 0
+                    && self.upload.size() == 0
                 {
                     return Err(Fault::EmptyFile);
                 }
@@ -122,11 +146,12 @@ impl Desk<'_> {
 
     /// Puts the file in its place: everything is known now.
     async fn store(mut self) -> Result<Done, Fault> {
-        let (part, upload) = self.file.take().ok_or(Fault::NoFile)?;
+        let part = self.part.take().ok_or(Fault::NoFile)?;
         let (spec, back) = (self.said().put(&part)?, self.said().back()?);
         // Once more, so that a file that has no place is not made durable first.
-        self.front.store.check_put(&self.caller, &spec).await?;
-        let stored = upload.commit(spec).await?;
+        let len = Some(self.upload.size());
+        self.front.store.check_put(&self.caller, &spec, len).await?;
+        let stored = self.upload.commit(spec).await?;
         let mut done = vec![
             (HeaderName::from_static("x-agile-path"), coding::encode(&stored.path, self.coding)),
             (HeaderName::from_static("x-agile-size"), stored.size.to_string()),
@@ -151,11 +176,11 @@ impl From<FormError> for Fault {
 }
 
 /// The form that a request says its body is.
-fn form(headers: &HeaderMap) -> Result<Form, Fault> {
+fn form(headers: &HeaderMap, limits: FormLimits) -> Result<Form, Fault> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(kind), None) = (types.next(), types.next()) else { return Err(Fault::NotForm) };
     let boundary = Form::boundary(kind.as_bytes()).ok_or(Fault::NotForm)?;
-    Form::new(&boundary).map_err(|_| Fault::NotForm)
+    Form::new(&boundary, limits).map_err(|_| Fault::NotForm)
 }
 
 /// Who is calling: by a token in the query string, too, which must not differ from the one in the header. A signature

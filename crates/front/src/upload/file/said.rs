@@ -84,12 +84,12 @@ impl Said<'_> {
         let checksum = headers::checksum(self.headers)?;
         let kind = part.content_type.as_deref().and_then(|kind| ContentType::parse(kind).ok());
         let content_type = spec::type_rule(self.headers, kind)?;
-        match self.value(&headers::EXPOSE_EGRESS, Field::ExposeEgress)? {
+        let expose = match self.value(&headers::EXPOSE_EGRESS, Field::ExposeEgress)? {
             Some(field) => read_expose(field)?,
             None => headers::expose(self.headers)?,
-        }
+        };
         let parents = spec::parents(recursive);
-        Ok(PutSpec { path, parents, mtime, checksum, content_type })
+        Ok(PutSpec { path, parents, mtime, checksum, content_type, expose })
     }
 
     /// A field that counts because there is no such header.

@@ -1,7 +1,7 @@
 //! Reading multipart/form-data (RFC 7578, RFC 2046) as it comes: chunks in, events out.
 //!
 //! Pure. File data is passed on as slices of the chunks it came in; only bytes that may begin a boundary, at the end of a
-//! chunk, are kept and copied. What a client can make us keep is bounded by named limits. What does not live here: what
+//! chunk, are kept and copied. What a client can make us keep is bounded ([`FormLimits`]). What does not live here: what
 //! the parts mean (`file`), how a part's headers are read (`part`).
 
 mod part;
@@ -11,16 +11,12 @@ mod tests;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memmem::Finder, memrchr};
 
+use crate::FormLimits;
+
 pub(super) use part::Part;
 
 /// Longest boundary, in bytes (RFC 2046, section 5.1.1).
 const BOUNDARY_BYTES_MAX: usize = 70;
-/// Longest header block of a part, in bytes; also the longest padding after a boundary.
-const HEADERS_BYTES_MAX: usize = 16 * 1024;
-/// Parts in a form.
-const PARTS_MAX: usize = 100;
-/// Bytes before the first boundary and after the last, which mean nothing.
-const OUTSIDE_BYTES_MAX: usize = 64 * 1024;
 
 /// What comes in a form, in its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +48,7 @@ pub(super) struct Form {
     /// like it holds no other beginning of it.
     mark: Bytes,
     finder: Finder<'static>,
+    limits: FormLimits,
     state: State,
     /// Bytes that may turn out to be a mark, at the end of what came.
     held: BytesMut,
@@ -100,7 +97,7 @@ impl Form {
     ///
     /// # Errors
     /// [`FormError::Broken`] when it cannot be a boundary.
-    pub(super) fn new(boundary: &[u8]) -> Result<Self, FormError> {
+    pub(super) fn new(boundary: &[u8], limits: FormLimits) -> Result<Self, FormError> {
         let visible = boundary.iter().all(|byte| (b' '..=b'~').contains(byte));
         if !visible || !(1..=BOUNDARY_BYTES_MAX).contains(&boundary.len()) {
             return Err(FormError::Broken);
@@ -109,6 +106,7 @@ impl Form {
         Ok(Self {
             finder: Finder::new(&mark).into_owned(),
             mark: mark.into(),
+            limits,
             state: State::Preamble,
             held: BytesMut::from(&b"\r\n"[..]),
             unreal: 2,
@@ -298,7 +296,7 @@ impl Form {
             return Ok(None);
         }
         self.parts += 1;
-        if self.parts > PARTS_MAX {
+        if self.parts > self.limits.parts_max {
             return Err(FormError::TooLarge);
         }
         let part = Part::read(&self.block[2..]).ok_or(FormError::Broken)?;
@@ -309,11 +307,11 @@ impl Form {
         Ok(Some(Event::PartBegin(part)))
     }
 
-    /// Adds to the block up to the end of a line. Says whether that came.
+    /// Adds to the block, which padding and headers share, up to the end of a line. Says whether that came.
     fn line(&mut self, input: &mut Bytes) -> Result<bool, FormError> {
         let end = memchr(b'\n', input);
         let len = end.map_or(input.len(), |at| at + 1);
-        if self.block.len() + len > HEADERS_BYTES_MAX {
+        if self.block.len() + len > self.limits.part_header_bytes_max {
             return Err(FormError::TooLarge);
         }
         self.block.extend_from_slice(&input.split_to(len));
@@ -323,6 +321,9 @@ impl Form {
     /// Counts bytes that mean nothing.
     fn outside(&mut self, bytes: usize) -> Result<(), FormError> {
         self.outside += bytes;
-        if self.outside > OUTSIDE_BYTES_MAX { Err(FormError::TooLarge) } else { Ok(()) }
+        if self.outside > self.limits.outside_bytes_max {
+            return Err(FormError::TooLarge);
+        }
+        Ok(())
     }
 }

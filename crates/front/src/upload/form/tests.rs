@@ -4,6 +4,18 @@ use proptest::prelude::*;
 
 use super::*;
 
+const HEADERS_BYTES_MAX: usize = 16 * 1024;
+const PARTS_MAX: usize = 100;
+const OUTSIDE_BYTES_MAX: usize = 64 * 1024;
+
+const LIMITS: FormLimits = FormLimits {
+    parts_max: PARTS_MAX,
+    part_header_bytes_max: HEADERS_BYTES_MAX,
+    field_bytes_max: 1,
+    fields_bytes_max: 1,
+    outside_bytes_max: OUTSIDE_BYTES_MAX,
+};
+
 /// An event as tests write it; data in one piece, however it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Seen {
@@ -15,7 +27,7 @@ enum Seen {
 
 /// Reads a body that comes in chunks of the given sizes, over and over.
 fn read_in(boundary: &[u8], body: &[u8], sizes: &[usize]) -> (Vec<Seen>, Result<(), FormError>) {
-    let mut form = Form::new(boundary).unwrap();
+    let mut form = Form::new(boundary, LIMITS).unwrap();
     let (mut seen, mut open) = (Vec::new(), None::<(Part, Vec<u8>)>);
     let (mut rest, mut sizes) = (Bytes::copy_from_slice(body), sizes.iter().cycle());
     let mut outcome = Ok(());
@@ -172,16 +184,16 @@ fn limits() {
     };
     assert_eq!(outcome(&around(1, OUTSIDE_BYTES_MAX - 1)), Ok(()));
     assert_eq!(outcome(&around(OUTSIDE_BYTES_MAX, 1)), Err(FormError::TooLarge));
-    assert!(Form::new(&[b'x'; BOUNDARY_BYTES_MAX]).is_ok());
+    assert!(Form::new(&[b'x'; BOUNDARY_BYTES_MAX], LIMITS).is_ok());
     for boundary in [&b""[..], &[b'x'; BOUNDARY_BYTES_MAX + 1], b"a\r", b"a\nb", b"\xff"] {
-        assert_eq!(Form::new(boundary).err(), Some(FormError::Broken));
+        assert_eq!(Form::new(boundary, LIMITS).err(), Some(FormError::Broken));
     }
 }
 
 /// Data are slices of what came, but for the few bytes that a boundary may have begun in.
 #[test]
 fn data_is_not_copied() {
-    let mut form = Form::new(b"b").unwrap();
+    let mut form = Form::new(b"b", LIMITS).unwrap();
     let mut head = Bytes::from_static(b"--b\r\n\r\n");
     while form.next(&mut head).unwrap().is_some() {}
     let mut chunk = Bytes::from(vec![b'x'; 10_000]);
@@ -323,7 +335,7 @@ proptest! {
         let _ = Form::boundary(&head);
         let _ = Part::read(&head);
         let _ = Part::read(&[b"Content-Disposition: x; ", &head[..], b"\r\n\r\n"].concat());
-        if Form::new(&boundary).is_ok() {
+        if Form::new(&boundary, LIMITS).is_ok() {
             let _ = read_in(&boundary, &body, &[size]);
         }
         let _ = read_in(b"b", &[b"--b\r\n", &head[..], b"\r\n\r\n", &body[..]].concat(), &[size]);

@@ -4,10 +4,11 @@
 use std::{
     fmt,
     io::{self, BufRead, BufReader, Error, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
 };
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
@@ -101,7 +102,18 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects.
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::over(TcpStream::connect(address).unwrap(), address)
+    }
+
+    /// Connects from another address of this machine.
+    pub(crate) fn open_from(from: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::over(socket.into(), address)
+    }
+
+    fn over(stream: TcpStream, address: SocketAddr) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -123,6 +135,19 @@ impl Connection {
             .answer(&ask.method)
             .unwrap_or_else(|e| panic!("{} {}: {e}", ask.method, ask.target));
         answer.check_invariants();
+        answer
+    }
+
+    /// Sends the head of a request that waits to be asked for its body, and reads what comes first: 100, or a refusal.
+    pub(crate) fn expect(&mut self, ask: &Ask) -> Answer {
+        self.send_head(&ask.clone().with("Expect", "100-continue"));
+        let mut answer = self.answer_head().unwrap();
+        if answer.status >= 200 {
+            answer.check_invariants();
+            if let Some(length) = answer.header("Content-Length") {
+                answer.body = self.exactly(length.parse().unwrap());
+            }
+        }
         answer
     }
 
@@ -214,18 +239,30 @@ impl Connection {
     fn chunked(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let line = String::from_utf8(self.line()?).map_err(Error::other)?;
-            let size = usize::from_str_radix(&line, 16).map_err(Error::other)?;
-            let start = body.len();
-            body.resize(start + size, 0);
-            self.reader.read_exact(&mut body[start..])?;
-            if !self.line()?.is_empty() {
-                return Err(Error::other("a chunk without its end"));
-            }
-            if size == 0 {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
                 return Ok(body);
             }
+            body.extend_from_slice(&chunk);
         }
+    }
+
+    /// The next chunk of a body that is read by hand; the last one is empty.
+    pub(crate) fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let line = String::from_utf8(self.line()?).map_err(Error::other)?;
+        let size = usize::from_str_radix(&line, 16).map_err(Error::other)?;
+        let mut chunk = vec![0; size];
+        self.reader.read_exact(&mut chunk)?;
+        if !self.line()?.is_empty() {
+            return Err(Error::other("a chunk without its end"));
+        }
+        Ok(chunk)
+    }
+
+    /// Sends one chunk of a body.
+    pub(crate) fn send_chunk(&mut self, bytes: &[u8]) {
+        let framed = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+        self.send(&framed).unwrap();
     }
 }
 

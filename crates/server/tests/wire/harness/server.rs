@@ -128,6 +128,14 @@ impl Server {
         Client::login(self.address, user, password)
     }
 
+    /// Ticks of processor time (100 a second) it has used so far.
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let pid = self.child.as_ref().unwrap().id();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
     /// Whether the process still runs.
     pub(crate) fn lives(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())

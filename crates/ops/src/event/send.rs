@@ -1,0 +1,331 @@
+//! Telling callbacks what waits for them: at least once, in order for each path, later and later when it is not taken, and
+//! not at all when it is too old.
+//!
+//! What does not live here: the wire (a [`Teller`] does that), and how events come into the outbox. Nothing here needs to
+//! survive a restart: what is left in the outbox was not told, or not remembered as told.
+
+use std::{
+    collections::HashSet,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use catalog::Tx;
+use model::{Callback, CallbackId, CallbackState, Error, Event, Result, Secret, Time, TreePath};
+use tokio::{sync::Notify, task::JoinSet};
+
+use super::{BOUND_TO, Limits, change};
+use crate::Store;
+
+/// Events told at the same time to one callback.
+const TOLD_AT_ONCE: usize = 8;
+/// Events looked at in one step.
+const PAGE: usize = 256;
+/// How far past events that have to wait others are looked for.
+const LOOKED_AT_MAX: usize = 16 * PAGE;
+/// Between looks for what may be tried again, while there are callbacks.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// One event for one callback.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Where to.
+    pub uri: String,
+    /// Signs it.
+    pub secret: Secret,
+    /// The callback.
+    pub callback: CallbackId,
+    /// Name of the account it happened in.
+    pub account: String,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What tells. An error means that the event was not taken, for whatever reason, and is told again later.
+pub trait Teller: Send + Sync {
+    /// Tells one event.
+    fn tell(&self, delivery: Delivery) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>>;
+}
+
+/// Rung when there may be something to tell.
+#[derive(Default)]
+pub(crate) struct Bell(Notify);
+
+impl Bell {
+    /// Wakes whoever tells, now or when they are done.
+    pub(crate) fn ring(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl Store {
+    /// Tells callbacks what happens, for ever.
+    pub async fn tell_callbacks(&self, teller: Arc<dyn Teller>) {
+        let (mut at_work, mut ids) = (JoinSet::new(), HashSet::new());
+        loop {
+            let (callbacks, idle) = match self.0.catalog.scan(|tx| tx.all_callbacks()).await {
+                Ok(callbacks) => {
+                    let idle = callbacks.is_empty();
+                    (callbacks, idle)
+                }
+                Err(error) => {
+                    tracing::error!(%error, "looking for callbacks");
+                    (Vec::new(), false)
+                }
+            };
+            for callback in callbacks {
+                // One that is slow, or away, holds up nobody else.
+                if ids.insert(callback.id) {
+                    let (store, teller) = (self.clone(), Arc::clone(&teller));
+                    at_work.spawn(async move {
+                        let id = callback.id;
+                        if let Err(error) = store.serve(callback, &*teller).await {
+                            tracing::error!(%error, callback = id.0, "telling a callback");
+                        }
+                        id
+                    });
+                }
+            }
+            let mut pause = pin!(tokio::time::sleep(PAUSE));
+            loop {
+                tokio::select! {
+                    () = self.0.bell.0.notified() => break,
+                    // Without callbacks there is nothing to look for before somebody rings.
+                    () = &mut pause, if !idle => break,
+                    Some(done) = at_work.join_next() => match done {
+                        Ok(id) => { ids.remove(&id); }
+                        // Which one it was is not known: it is served again when no other is at work.
+                        Err(_) if at_work.is_empty() => ids.clear(),
+                        Err(_) => {}
+                    },
+                }
+            }
+        }
+    }
+
+    /// Does what is to be done for a callback now.
+    async fn serve(&self, callback: Callback, teller: &dyn Teller) -> Result<()> {
+        match callback.state {
+            CallbackState::Active => self.deliver(&callback, teller).await,
+            CallbackState::Paused => self.forget_old(&callback).await,
+            CallbackState::Deleted => self.clear(&callback).await,
+        }
+    }
+
+    /// Tells a callback what is due, until nothing is.
+    async fn deliver(&self, callback: &Callback, teller: &dyn Teller) -> Result<()> {
+        let secret = self.0.vault.open(&callback.sealed_secret, BOUND_TO)?;
+        let id = callback.account;
+        let account = self.0.catalog.read(move |tx| tx.account(id)).await?;
+        let account = account.ok_or(Error::NoSuchAccount)?.name;
+        loop {
+            let due = self.due(callback).await?;
+            if due.is_empty() {
+                return Ok(());
+            }
+            let told = due.into_iter().map(|event| async {
+                let delivery = Delivery {
+                    uri: callback.uri.clone(),
+                    secret: secret.clone(),
+                    callback: callback.id,
+                    account: account.clone(),
+                    event: event.clone(),
+                };
+                (event, teller.tell(delivery).await)
+            });
+            let told = futures_util::future::join_all(told).await;
+            if !self.note_told(callback, told).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Events that may be told now: the first of each path, of those whose time has come.
+    async fn due(&self, callback: &Callback) -> Result<Vec<Event>> {
+        let (account, id, now) = (callback.account, callback.id, self.now());
+        self.0
+            .catalog
+            .scan(move |tx| {
+                let (mut due, mut after, mut looked_at) = (Vec::new(), 0, 0);
+                let mut earlier: HashSet<TreePath> = HashSet::new();
+                loop {
+                    let page = tx.events(account, id, after, PAGE)?;
+                    looked_at += page.len();
+                    let is_last = page.len() < PAGE;
+                    for event in page {
+                        after = event.id;
+                        let first = event.paths().all(|path| !earlier.contains(path));
+                        earlier.extend(event.paths().cloned());
+                        if first && event.next <= now {
+                            due.push(event);
+                        }
+                        if due.len() == TOLD_AT_ONCE {
+                            return Ok(due);
+                        }
+                    }
+                    if is_last || !due.is_empty() || looked_at >= LOOKED_AT_MAX {
+                        return Ok(due);
+                    }
+                }
+            })
+            .await
+    }
+
+    /// Remembers what came of it. `false`: the callback is to be told nothing more for now.
+    async fn note_told(&self, callback: &Callback, told: Vec<(Event, Result<()>)>) -> Result<bool> {
+        let (account, id, now) = (callback.account, callback.id, self.now());
+        let (limits, mut after) = (self.0.limits.events, Vec::with_capacity(told.len()));
+        for (event, outcome) in told {
+            let fate = match outcome {
+                Ok(()) => Fate::Told,
+                Err(error) => {
+                    tracing::warn!(%error, callback = id.0, event = event.id, "an event was not taken");
+                    fate(&event, limits, now, jitter()?)
+                }
+            };
+            after.push((event, fate));
+        }
+        self.0
+            .catalog
+            .write(move |tx| {
+                for (event, fate) in &after {
+                    match fate {
+                        Fate::Told => tx.remove_event(account, id, event.id)?,
+                        Fate::Dead => bury(tx, account, id, event.id)?,
+                        Fate::Later(next) => {
+                            let attempts = event.attempts.saturating_add(1);
+                            let event = Event { attempts, next: *next, ..event.clone() };
+                            tx.put_event(account, id, &event)?;
+                        }
+                    }
+                }
+                let now = tx.callbacks(account)?.into_iter().find(|callback| callback.id == id);
+                Ok(now.is_some_and(|callback| callback.state == CallbackState::Active))
+            })
+            .await
+    }
+
+    /// Gives up what waited for too long.
+    async fn forget_old(&self, callback: &Callback) -> Result<()> {
+        let (account, id, now) = (callback.account, callback.id, self.now());
+        let age_ms = self.0.limits.events.age_secs.saturating_mul(1000);
+        loop {
+            let page = self.0.catalog.read(move |tx| tx.events(account, id, 0, PAGE)).await?;
+            let old: Vec<u64> = page
+                .iter()
+                .filter(|event| now.since(event.time) > age_ms)
+                .map(|event| event.id)
+                .collect();
+            let all = old.len() == PAGE;
+            if !old.is_empty() {
+                let work = move |tx: &mut dyn Tx| {
+                    old.iter().try_for_each(|event| bury(tx, account, id, *event))
+                };
+                self.0.catalog.write(work).await?;
+            }
+            if !all {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes what waits for a callback that is deleted, and then the callback.
+    async fn clear(&self, callback: &Callback) -> Result<()> {
+        let (account, id) = (callback.account, callback.id);
+        loop {
+            let work = move |tx: &mut dyn Tx| {
+                let page = tx.events(account, id, 0, PAGE)?;
+                for event in &page {
+                    tx.remove_event(account, id, event.id)?;
+                }
+                if page.is_empty() {
+                    let mut callbacks = tx.callbacks(account)?;
+                    callbacks.retain(|callback| callback.id != id);
+                    tx.put_callbacks(account, &callbacks)?;
+                }
+                Ok(page.is_empty())
+            };
+            if self.0.catalog.write(work).await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// What becomes of an event that a callback was told.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Told,
+    Later(Time),
+    Dead,
+}
+
+/// What becomes of one that was not taken. `jitter`: any number, so that many do not come back at one moment.
+fn fate(event: &Event, limits: Limits, now: Time, jitter: u64) -> Fate {
+    let delay_secs = limits
+        .first_delay_secs
+        .saturating_mul(1 << event.attempts.min(30))
+        .min(limits.longest_delay_secs);
+    let delay_ms = delay_secs.saturating_mul(1000);
+    let next = Time(now.0.saturating_add(delay_ms).saturating_add(jitter % (delay_ms / 4 + 1)));
+    if now.since(event.time) > limits.age_secs.saturating_mul(1000) {
+        Fate::Dead
+    } else {
+        Fate::Later(next)
+    }
+}
+
+fn jitter() -> Result<u64> {
+    getrandom::u64().map_err(|e| Error::Storage(format!("no randomness: {e}")))
+}
+
+/// Gives an event up.
+fn bury(
+    tx: &mut dyn Tx,
+    account: model::AccountId,
+    callback: CallbackId,
+    event: u64,
+) -> Result<()> {
+    tx.remove_event(account, callback, event)?;
+    match change(tx, account, callback, |callback| callback.dead += 1) {
+        // It was deleted meanwhile.
+        Err(Error::NoSuchCallback) => Ok(()),
+        counted => counted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{EventKind, TreePath};
+
+    use super::*;
+
+    #[test]
+    fn later_and_later_then_never() {
+        let limits = Limits {
+            age_secs: 100,
+            first_delay_secs: 2,
+            longest_delay_secs: 30,
+            ..Limits::default()
+        };
+        let event = |attempts| Event {
+            id: 1,
+            kind: EventKind::Delete,
+            path: TreePath::root(),
+            old_path: None,
+            file: None,
+            time: Time(1_000),
+            attempts,
+            next: Time(0),
+        };
+        let later = |attempts, jitter| fate(&event(attempts), limits, Time(5_000), jitter);
+        assert_eq!(later(0, 0), Fate::Later(Time(7_000)));
+        assert_eq!(later(3, 0), Fate::Later(Time(21_000)));
+        assert_eq!(later(4, 0), Fate::Later(Time(35_000)));
+        assert_eq!(later(u32::MAX, 0), Fate::Later(Time(35_000)));
+        assert_eq!(later(0, 500), Fate::Later(Time(7_500)));
+        assert_eq!(later(0, 501), Fate::Later(Time(7_000)), "a quarter of the delay at most");
+        assert_eq!(fate(&event(0), limits, Time(101_001), 0), Fate::Dead);
+    }
+}
