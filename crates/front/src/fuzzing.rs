@@ -7,7 +7,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use crate::{
-    egress::fuzzing::{paths, range},
+    egress::fuzzing::{paths, range, signed_url},
     rpc::fuzzing::jsonrpc,
     upload::fuzzing::{form, headers, signature},
 };

@@ -3,17 +3,19 @@
 //!
 //! A server that does not run is opened by the command itself; the semantics are the same, in `ops::admin`.
 
+mod callbacks;
+mod jobs;
+mod url;
+
 use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Context, anyhow, bail};
-use model::{CallbackId, CallbackState, Error, Job, JobId, JobState, Secret, TreePath};
-use ops::{AccountChange, NewUser, Store, event::CallbackInfo, through::PullThrough};
-use outbound::{Rules, Timeouts};
+use model::{Secret, TreePath};
+use ops::{AccountChange, NewUser, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
@@ -21,7 +23,9 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use crate::stop::Stop;
+use crate::{config::Wiring, stop::Stop};
+
+pub(crate) use url::{SignCommand, UrlCommand};
 
 /// Longest question, in bytes.
 const QUESTION_BYTES_MAX: u64 = 256 * 1024;
@@ -76,6 +80,7 @@ pub(crate) enum Command {
         id: String,
     },
     Status,
+    Url(UrlCommand),
 }
 
 /// Carries a command out, by the running server where there is one, and prints the answer.
@@ -87,18 +92,15 @@ pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<()> {
             if !data.join("catalog").exists() {
                 bail!("{} is no data directory: nothing was served there yet", data.display());
             }
-            // Nobody is asked for anything by a command.
-            let outbound = outbound::Client::new(Rules::default(), Timeouts::default())?;
-            let through: Arc<PullThrough> =
-                PullThrough::new(Vec::new(), outbound.clone(), Default::default()).into();
-            let opened = crate::open(data, ops::Limits::default(), outbound, through)?;
-            execute(&opened.store, command).await.map_err(|e| anyhow!("{e}"))?
+            let opened = crate::open(data, Wiring::offline()?)?;
+            execute(&opened.store, command).await.map_err(|e| anyhow!("{e:#}"))?
         }
         Err(e) => return Err(e).context("the server's admin socket"),
     };
     match &answer {
         Value::Array(rows) => rows.iter().for_each(|row| println!("{row}")),
         Value::Null => {}
+        Value::String(text) => println!("{text}"),
         other => println!("{other}"),
     }
     Ok(())
@@ -108,7 +110,7 @@ fn not_running(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
-async fn execute(store: &Store, command: Command) -> model::Result<Value> {
+async fn execute(store: &Store, command: Command) -> anyhow::Result<Value> {
     match command {
         Command::AddAccount { name } => {
             let account = store.add_account(&name).await?;
@@ -159,67 +161,19 @@ async fn execute(store: &Store, command: Command) -> model::Result<Value> {
             store.set_active(&name, active).await?;
             Ok(json!({ "user": name, "active": active }))
         }
-        Command::ListCallbacks => {
-            Ok(store.all_callbacks().await?.into_iter().map(callback).collect())
-        }
-        Command::SetCallback { id, state } => {
-            let known = CALLBACK_STATES.into_iter().find(|(_, name)| *name == state);
-            let (set, _) = known.ok_or(Error::InvalidName("no state of a callback"))?;
-            store.set_callback(CallbackId(id), set).await?;
-            Ok(json!({ "callback": id, "state": state }))
-        }
+        Command::ListCallbacks => callbacks::list(store).await,
+        Command::SetCallback { id, state } => callbacks::set(store, id, &state).await,
         Command::ListJobs { account, state } => {
-            let state = state.as_deref().and_then(JobState::from_name);
-            let mut jobs = store.jobs(account.as_deref()).await?;
-            jobs.retain(|(_, job)| state.is_none_or(|state| job.state == state));
-            Ok(jobs.iter().map(|(account, job)| shown(account, job)).collect())
+            jobs::list(store, account.as_deref(), state.as_deref()).await
         }
-        Command::CancelJob { id } => changed(&store.cancel_job(job_id(&id)?).await?),
-        Command::RetryJob { id } => changed(&store.retry_job(job_id(&id)?).await?),
+        Command::CancelJob { id } => jobs::cancel(store, &id).await,
+        Command::RetryJob { id } => jobs::retry(store, &id).await,
         Command::Status => {
             let status = store.status();
             Ok(json!({ "commits": status.catalog.commits, "groups": status.catalog.groups }))
         }
+        Command::Url(command) => url::execute(store, command).await,
     }
-}
-
-const CALLBACK_STATES: [(CallbackState, &str); 3] = [
-    (CallbackState::Active, "active"),
-    (CallbackState::Paused, "paused"),
-    (CallbackState::Deleted, "deleted"),
-];
-
-/// A callback as the operator sees it. Its URI is shown without what may be secret in it.
-fn callback(info: CallbackInfo) -> Value {
-    let CallbackInfo { callback, account, waiting } = info;
-    let state = CALLBACK_STATES.into_iter().find(|(state, _)| *state == callback.state);
-    let uri = callback.uri.split(['?', '#']).next().unwrap_or_default();
-    let uri = uri.split_once('@').map_or(uri, |(_, after)| after);
-    json!({
-        "callback": callback.id.0, "account": account, "uri": uri, "flags": callback.flags,
-        "threshold": callback.threshold, "root": callback.root.to_string(),
-        "state": state.map(|(_, name)| name), "waiting": waiting, "dead": callback.dead,
-    })
-}
-
-fn job_id(text: &str) -> model::Result<JobId> {
-    JobId::parse(text).ok_or(model::Error::NoSuchJob)
-}
-
-/// A job as operators see it: no credentials and no query string.
-fn shown(account: &str, job: &Job) -> Value {
-    json!({
-        "id": job.id.to_string(), "account": account, "state": job.state.name(),
-        "path": job.path.to_string(), "from": job.source, "attempts": job.attempts,
-        "created": job.created.secs(), "changed": job.changed.secs(),
-        "next": (job.state == JobState::Queued).then_some(job.next_at.secs()),
-        "bytes": job.bytes, "error": (!job.error.is_empty()).then_some(&job.error),
-    })
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "an arm among others that can fail")]
-fn changed(job: &Job) -> model::Result<Value> {
-    Ok(json!({ "id": job.id.to_string(), "state": job.state.name() }))
 }
 
 /// The admin socket of a running server.
@@ -325,7 +279,7 @@ async fn answer(mut stream: UnixStream, store: &Store) -> anyhow::Result<()> {
     let answer = match serde_json::from_slice(&question) {
         Ok(command) => match execute(store, command).await {
             Ok(value) => Answer::Ok(value),
-            Err(e) => Answer::Error(e.to_string()),
+            Err(e) => Answer::Error(format!("{e:#}")),
         },
         Err(e) => Answer::Error(format!("not a command: {e}")),
     };

@@ -1,10 +1,14 @@
 //! For `fuzz/` alone: the parsers of this room, and what has to be true of what they read.
 
-use ops::model::{TreePath, limits};
+use http::{HeaderMap, HeaderValue, header::REFERER};
+use ops::{
+    link::{Given, Referer},
+    model::{TreePath, limits},
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
-    candidates,
+    candidates, link,
     range::{self, Span, Wanted},
 };
 use crate::fuzzing::line;
@@ -22,6 +26,41 @@ pub fn range(bytes: &[u8]) {
         others.any(|(_, other)| meets(&spans[*at], other))
     };
     assert!((0..spans.len()).filter(overlaps).count() <= 2, "more is not worth answering");
+}
+
+/// Signed URLs: the first line is a `Referer`, the rest a query.
+pub fn signed_url(bytes: &[u8]) {
+    let (page, query) = line(bytes);
+    if let Ok(page) = HeaderValue::from_bytes(page)
+        && let Referer::Host(host) = link::referer(&HeaderMap::from_iter([(REFERER, page)]))
+    {
+        assert!(!host.is_empty() && !host.contains(['/', '@', '?', '#', '\\']));
+        assert_eq!(host, host.to_ascii_lowercase());
+    }
+    let Ok(query) = std::str::from_utf8(query) else { return };
+    let is_hash = |term: &str| term == "h" || term.starts_with("h=");
+    let link = match link::read(query) {
+        Given::Nothing => return assert!(!query.split('&').any(is_hash), "a hash is not seen"),
+        Given::Unreadable => return assert!(query.split('&').any(is_hash)),
+        Given::Link(link) => link,
+    };
+    let rest = query.strip_prefix(&link.signed).expect("what is signed begins the query");
+    let rest = rest.strip_prefix('&').unwrap_or(rest);
+    assert!(!link.signed.split('&').any(is_hash), "the first hash counts");
+    let hash = rest.strip_prefix("h=").and_then(|rest| rest.split('&').next());
+    let hex: String = link.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash.map(str::to_ascii_lowercase), Some(hex));
+    if let Some(rate) = link.terms.rate {
+        assert!((1..=limits::LINK_KB_PER_SEC_MAX).contains(&rate.kb_per_sec));
+        assert!(rate.free_kb <= limits::LINK_FREE_KB_MAX);
+    }
+    let clean = |domain: &String| !domain.is_empty() && !domain.contains([',', '/', '&', '%']);
+    assert!(link.terms.referers.iter().all(clean));
+    // What stands behind the hash says nothing; a term that stands twice before it does.
+    let more = format!("{query}&dl=1&h=00&e=1");
+    assert!(matches!(link::read(&more), Given::Link(same) if same.terms == link.terms));
+    let twice = format!("e=1&e=1&{query}");
+    assert!(matches!(link::read(&twice), Given::Unreadable));
 }
 
 /// Paths: the first line is a `Host`, the rest a path, read as calls read theirs and as GETs do.

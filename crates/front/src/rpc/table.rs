@@ -158,7 +158,8 @@ static TABLE: &[Row] = &[
         Codes::LIST, session!(listing::list_path)),
     Row { long: Some(&fetch::LONG_FORM), ..row("fetchFileHTTP", Operation, &[
             TOKEN, req("path", Path, -4), req("uri", Text, fetch::BAD_URI), opt("flags", FetchFlags, "0", -13),
-            opt("username", Any, "null", 0), opt("password", Any, "null", 0), opt("auth", Any, "null", 0)],
+            opt("username", Any, "null", INVALID_PARAMS), opt("password", Any, "null", INVALID_PARAMS),
+            opt("auth", Any, "null", INVALID_PARAMS)],
         Codes::FETCH, session!(fetch::fetch_file_http)) },
     row("mediaVaultUrl", QueryFailing(vault::media_vault_url_failed), &[
             TOKEN, req("path", Path, -8), opt("expiry", Int(0, SIGNED_URL_SECONDS_MAX), "3600", -34)],

@@ -33,7 +33,7 @@ const CONTRACT: &[&str] = &[
     "listFile(token, path, pageSize=100, cookie=0, stat=false)",
     "listPath(token, path, pageSize=100, cookie=null, stat=false)",
     // The last three by name, or in the long form.
-    "fetchFileHTTP(token, path, uri, flags=0, username=null, password=null, auth=null)",
+    "fetchFileHTTP(token, path, uri, flags=0, username, password, auth)",
     "mediaVaultUrl(token, path, expiry=3600)",
     "mediaVaultURL(token, path, expiry=3600)",
     "createMultipart(token, path, content_type=\"\", mtime=0)",

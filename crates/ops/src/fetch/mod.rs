@@ -21,7 +21,7 @@ use model::{
 use outbound::{Credentials, Location};
 use tokio::sync::Notify;
 
-use crate::{Parents, Store, put::may_put};
+use crate::{Parents, Store, put::may_put, quota};
 
 /// Limits of transfers from other servers, with their units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,8 @@ impl Store {
             .0
             .catalog
             .write(move |tx| {
-                may_put(tx, &caller, &spec.path, spec.parents)?;
+                let spot = may_put(tx, &caller, &spec.path, spec.parents)?;
+                spot.room(tx, caller.account)?.takes(quota::at_least(None))?;
                 if tx.unfinished_jobs(caller.account)? >= store.0.limits.pull.unfinished_max {
                     return Err(Error::TooManyJobs);
                 }

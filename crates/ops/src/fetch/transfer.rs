@@ -10,7 +10,7 @@ use outbound::{Fetched, Get};
 
 use super::{Request, bound_to, run::Fault};
 use crate::{
-    Detect, Parents, Store, TypeRule, content_type,
+    Detect, Parents, Room, Store, TypeRule, content_type,
     landing::{Landed, Landing},
     put::{may_put, place},
     session::caller_of,
@@ -33,6 +33,8 @@ pub(super) struct Arrived {
 /// A file that is coming.
 struct Coming {
     landing: Landing,
+    /// How large the account's quota lets it be.
+    room: Room,
     content_type: Option<ContentType>,
     /// What the content is recognized by when a transfer goes on (a strong entity tag, or a date).
     validator: Option<String>,
@@ -47,9 +49,9 @@ impl Store {
         let (id, checked) = (job.id, job.clone());
         let may = move |tx: &mut dyn catalog::Read| {
             tx.job(id)?.filter(|job| runs(job, checked.attempts)).ok_or(Error::NoSuchJob)?;
-            may_run(tx, &checked).map(drop)
+            may_run(tx, &checked)?.1.room(tx, id.account)
         };
-        self.0.catalog.read(may).await?;
+        let room = self.0.catalog.read(may).await?;
         let text = self.0.vault.open(&job.sealed_request, &bound_to(id))?;
         let Some(request) = Request::read(&text) else {
             return Err(Fault::permanent("the request cannot be read"));
@@ -57,7 +59,7 @@ impl Store {
         let limit = self.0.limits.pull.bytes_max;
         let mut get = Get::new(request.location, limit);
         get.credentials = request.credentials;
-        let mut coming = self.nothing_yet(job);
+        let mut coming = self.nothing_yet(job, room);
         let mut resumes = 0;
         loop {
             let before = coming.landing.size();
@@ -81,9 +83,9 @@ impl Store {
         Ok(Arrived { landed, content_type: coming.content_type })
     }
 
-    fn nothing_yet(&self, job: &Job) -> Coming {
+    fn nothing_yet(&self, job: &Job, room: Room) -> Coming {
         let landing = Landing::inline(self, job.id.account);
-        Coming { landing, content_type: None, validator: None, length: None, noted: 0 }
+        Coming { landing, room, content_type: None, validator: None, length: None, noted: 0 }
     }
 
     /// Takes bytes until all have come.
@@ -101,13 +103,15 @@ impl Store {
             {
                 return Err(outbound::Error::TooLarge.into());
             }
-            *coming = self.nothing_yet(job);
+            *coming = self.nothing_yet(job, coming.room);
+            coming.room.takes(fetched.length.unwrap_or(0))?;
             coming.length = fetched.length;
             coming.content_type = fetched.content_type.as_deref().and_then(told);
             let strong = fetched.etag.clone().filter(|tag| !tag.starts_with("W/"));
             coming.validator = strong.or_else(|| fetched.last_modified.clone());
         }
         while let Some(bytes) = fetched.chunk().await? {
+            coming.room.takes(coming.landing.size() + bytes.len() as u64)?;
             coming.landing.write(bytes).await?;
             if coming.landing.size() >= coming.noted + NOTE_BYTES {
                 coming.noted = coming.landing.size();
@@ -166,6 +170,7 @@ impl Store {
             tx.put_job(&job)
         };
         landed.place(self, settle).await?;
+        self.0.bell.ring();
         Ok(size)
     }
 }

@@ -7,6 +7,8 @@
 mod client;
 mod form;
 mod http;
+mod nginx;
+pub(crate) mod remote;
 mod server;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,6 +18,8 @@ use sha2::{Digest, Sha256};
 pub(crate) use client::{Client, code_of, rpc_raw};
 pub(crate) use form::{BOUNDARY, Form, content_type as form_type};
 pub(crate) use http::{Answer, Ask, Connection, ask};
+pub(crate) use nginx::Nginx;
+pub(crate) use remote::Remote;
 pub(crate) use server::{Server, Setup};
 
 /// The first account of every server.
