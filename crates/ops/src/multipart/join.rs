@@ -210,15 +210,18 @@ impl Store {
         if let Some(given) = &upload.content_type {
             return Ok(given.clone());
         }
-        let first = pieces.iter().find_map(|piece| match piece.content {
-            PieceContent::Blob(extent) => Some(extent),
-            PieceContent::Empty => None,
-        });
-        let Some(extent) = first else { return Ok(ContentType::octet_stream()) };
-        let blob = self.0.blobs.open(extent.blob).await?;
-        let len = usize::try_from(extent.len).unwrap_or(usize::MAX).min(limits::SNIFF_BYTES_MAX);
+        let mut head = Vec::new();
+        for piece in pieces {
+            let PieceContent::Blob(extent) = piece.content else { continue };
+            let missing = limits::SNIFF_BYTES_MAX - head.len();
+            if missing == 0 {
+                break;
+            }
+            let len = usize::try_from(extent.len).unwrap_or(usize::MAX).min(missing);
+            head.extend_from_slice(&self.0.blobs.open(extent.blob).await?.read(0, len).await?);
+        }
         let rule = crate::TypeRule::Detect(crate::Detect::Content);
-        Ok(content_type::detect(&rule, "", &blob.read(0, len).await?))
+        Ok(content_type::detect(&rule, "", &head))
     }
 }
 

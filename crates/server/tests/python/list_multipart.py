@@ -44,7 +44,8 @@ cookie = results['cookie']
 while cookie != 0:
     checked(results)
     for upload in results['multipart']:
-        print('upload ' + upload['path'] + ' ' + uploadMap[str(upload['state'])])
+        print('upload ' + upload['path'])
+        assert uploadMap[str(upload['state'])] in ('NEW', 'READY')
         if upload['state'] in desiredStates:
             pieces, calls = getPieces(upload['mpid'], 0, int)
             assert (pieces, calls) == getPieces(upload['mpid'], '0', str)
