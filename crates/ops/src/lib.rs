@@ -71,7 +71,7 @@ struct Shared {
     bell: event::Bell,
     outbound: outbound::Client,
     jobs: fetch::Jobs,
-    through: through::PullThrough,
+    through: Arc<through::PullThrough>,
 }
 
 /// What a [`Store`] is put together from.
@@ -87,7 +87,7 @@ pub struct Parts {
     /// Requests to other servers, as far as the operator allows them.
     pub outbound: outbound::Client,
     /// Where files come from that are not there.
-    pub through: through::PullThrough,
+    pub through: Arc<through::PullThrough>,
     /// What the operator may set.
     pub limits: Limits,
 }

@@ -7,6 +7,7 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, anyhow, bail};
@@ -88,7 +89,8 @@ pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<()> {
             }
             // Nobody is asked for anything by a command.
             let outbound = outbound::Client::new(Rules::default(), Timeouts::default())?;
-            let through = PullThrough::new(Vec::new(), outbound.clone(), Default::default());
+            let through: Arc<PullThrough> =
+                PullThrough::new(Vec::new(), outbound.clone(), Default::default()).into();
             let opened = crate::open(data, ops::Limits::default(), outbound, through)?;
             execute(&opened.store, command).await.map_err(|e| anyhow!("{e}"))?
         }
@@ -166,12 +168,7 @@ async fn execute(store: &Store, command: Command) -> model::Result<Value> {
             store.set_callback(CallbackId(id), set).await?;
             Ok(json!({ "callback": id, "state": state }))
         }
-        Command::ListJobs { account, state } => {
-            let state = state.as_deref().and_then(JobState::from_name);
-            let mut jobs = store.jobs(account.as_deref()).await?;
-            jobs.retain(|(_, job)| state.is_none_or(|state| job.state == state));
-            Ok(jobs.iter().map(|(account, job)| shown(account, job)).collect())
-        }
+        Command::ListJobs { account, state } => list_jobs(store, account, state).await,
         Command::CancelJob { id } => changed(&store.cancel_job(job_id(&id)?).await?),
         Command::RetryJob { id } => changed(&store.retry_job(job_id(&id)?).await?),
         Command::Status => {
@@ -198,6 +195,17 @@ fn callback(info: CallbackInfo) -> Value {
         "threshold": callback.threshold, "root": callback.root.to_string(),
         "state": state.map(|(_, name)| name), "waiting": waiting, "dead": callback.dead,
     })
+}
+
+async fn list_jobs(
+    store: &Store,
+    account: Option<String>,
+    state: Option<String>,
+) -> model::Result<Value> {
+    let state = state.as_deref().and_then(JobState::from_name);
+    let mut jobs = store.jobs(account.as_deref()).await?;
+    jobs.retain(|(_, job)| state.is_none_or(|state| job.state == state));
+    Ok(jobs.iter().map(|(account, job)| shown(account, job)).collect())
 }
 
 fn job_id(text: &str) -> model::Result<JobId> {

@@ -65,7 +65,7 @@ fn open(
     data: &Path,
     limits: ops::Limits,
     outbound: outbound::Client,
-    through: PullThrough,
+    through: Arc<PullThrough>,
 ) -> anyhow::Result<Opened> {
     let lock = config::own_directory(data)?;
     let key = key::read_or_make(data)?;

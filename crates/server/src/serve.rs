@@ -20,7 +20,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let stop = Stop::on_signals()?;
     let outbound = outbound::Client::new(config.pull.rules.clone(), config.pull.timeouts)
         .context("setting up requests to other servers")?;
-    let opened = crate::open(&config.data, config.operations, outbound, config.through)?;
+    let opened =
+        crate::open(&config.data, config.operations, outbound, Arc::clone(&config.through))?;
     let store = opened.store.clone();
     found(&store, &config).await?;
 

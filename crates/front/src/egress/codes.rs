@@ -57,9 +57,8 @@ pub(super) fn status(error: &Error) -> (StatusCode, &'static str) {
 
 /// Seconds after which another try may work, where one may.
 pub(super) fn retry_secs(error: &Error) -> Option<u32> {
-    match error {
-        Error::RateLimited { retry_secs } => Some(*retry_secs),
-        _ if status(error).0 == StatusCode::SERVICE_UNAVAILABLE => Some(1),
-        _ => None,
+    if let Error::RateLimited { retry_secs } = error {
+        return Some(*retry_secs);
     }
+    (status(error).0 == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
 }

@@ -1,6 +1,6 @@
 //! Callbacks: who is told what happens to the files of an account, and what there is to tell.
 //!
-//! What lives here: registering, listing, pausing and deleting callbacks, and [`tell`], which puts an event into the outbox
+//! What lives here: registering, listing, pausing and deleting callbacks, and `tell`, which puts an event into the outbox
 //! in the transaction of the change it tells of, so that neither can be without the other. Telling is `send`; how an event
 //! looks on the wire is the business of whoever sends it (crate `front`). The invariant: a callback is told of nothing
 //! that the user who registered it could not see.

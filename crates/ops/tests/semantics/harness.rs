@@ -56,7 +56,7 @@ impl Bench {
             blobs: blobs.clone(),
             clock: clock.clone(),
             vault: Vault::new(&[1; 32]),
-            through: PullThrough::new(Vec::new(), outbound.clone(), Default::default()),
+            through: PullThrough::new(Vec::new(), outbound.clone(), Default::default()).into(),
             outbound,
             limits,
         });

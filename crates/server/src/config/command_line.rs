@@ -246,7 +246,7 @@ fn config(args: ServeArgs) -> anyhow::Result<Config> {
         password: password.map(Secret::new),
         settings: written.settings(),
         operations: written.operations(),
-        through: written.through()?,
+        through: written.through()?.into(),
         pull: written.pull()?,
         drain: written.drain(),
     })

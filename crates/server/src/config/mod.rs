@@ -49,7 +49,7 @@ pub(crate) struct Config {
     pub(crate) password: Option<Secret>,
     pub(crate) settings: front::Settings,
     pub(crate) operations: ops::Limits,
-    pub(crate) through: ops::through::PullThrough,
+    pub(crate) through: Arc<ops::through::PullThrough>,
     pub(crate) pull: Pull,
     pub(crate) drain: Duration,
 }
