@@ -29,6 +29,8 @@ pub trait Read {
     fn account_by_name(&mut self, name: &str) -> Result<Option<Account>>;
     /// All accounts, by id.
     fn accounts(&mut self) -> Result<Vec<Account>>;
+    /// The first accounts, by id, `limit` at most: whether there is one, and whether it is the only one.
+    fn first_accounts(&mut self, limit: usize) -> Result<Vec<Account>>;
     /// What an account holds.
     fn usage(&mut self, account: AccountId) -> Result<Usage>;
     /// A user by id.

@@ -1,56 +1,29 @@
 //! Events on the wire: what a callback is posted (docs/events.md).
 //!
-//! What lives here: the JSON of an event, its signature, and the POST. What does not: which event is due for whom, and what
-//! becomes of it (`ops::event`); which addresses may be posted to (crate `outbound`).
-
-use std::pin::Pin;
+//! What lives here: the JSON of an event and its signature. What does not: which event is due for whom, the POST, and what
+//! becomes of it (`ops::event`).
 
 use ops::{
-    event::{Delivery, Teller},
-    model::{Error, Result, Secret, Time},
+    event::{Delivery, Letter},
+    model::{Result, Secret, Time},
     signature::sign,
 };
-use outbound::{Client, Header, Location, Post};
 use serde_json::{Map, Value, json};
 
 /// Carries the time and the signature: `t=<epoch seconds>,v1=<HMAC-SHA256 of "<t>.<body>", hex>`.
 const SIGNATURE: &str = "X-Headwater-Signature";
 
-/// Posts events.
-pub struct Poster {
-    client: Client,
-    now: fn() -> Time,
-}
-
-impl Poster {
-    /// Posts with this client. `now`: the time that signatures are made at.
-    pub fn new(client: Client, now: fn() -> Time) -> Self {
-        Self { client, now }
-    }
-}
-
-impl Teller for Poster {
-    fn tell(&self, delivery: Delivery) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> {
-        Box::pin(async move {
-            let body = body(&delivery).to_string();
-            let header = |name: &str, value: String| Header {
-                name: name.to_owned(),
-                value: Secret::new(value),
-            };
-            let post = Post {
-                location: Location::parse(&delivery.uri)?,
-                headers: vec![
-                    header("Content-Type", "application/json".to_owned()),
-                    header(SIGNATURE, signature(&delivery.secret, (self.now)().secs(), &body)?),
-                ],
-                body: body.into(),
-            };
-            match self.client.post(post).await? {
-                200..300 => Ok(()),
-                status => Err(Error::Upstream(format!("answered {status}"))),
-            }
-        })
-    }
+/// What a callback is posted for an event, signed at `now`.
+///
+/// # Errors
+/// [`ops::model::Error::Storage`] for a secret that cannot sign.
+pub fn letter(delivery: &Delivery, now: Time) -> Result<Letter> {
+    let body = body(delivery).to_string();
+    let headers = vec![
+        ("Content-Type", "application/json".to_owned()),
+        (SIGNATURE, signature(&delivery.secret, now.secs(), &body)?),
+    ];
+    Ok(Letter { headers, body: body.into() })
 }
 
 /// The value of the signature's header.

@@ -100,7 +100,7 @@ async fn room(front: &Front, peer: Peer, request: Request) -> Reply {
         return cors::preflight(row.map_or(EGRESS_ALLOW, |row| row.allow));
     }
     match row {
-        None => egress::serve(front, request).await,
+        None => egress::serve(front, peer, request).await,
         Some(row) if !row.allow.split(", ").any(|method| method == request.method()) => {
             let mut reply = bare(StatusCode::METHOD_NOT_ALLOWED);
             reply.headers_mut().insert(ALLOW, HeaderValue::from_static(row.allow));

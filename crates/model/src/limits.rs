@@ -16,6 +16,12 @@ pub const SESSION_SECONDS_MAX: u64 = 86_400;
 pub const SESSION_SECONDS_DEFAULT: u64 = 3_600;
 /// Longest life of a signed URL, in seconds (section 5, `mediaVaultUrl`).
 pub const SIGNED_URL_SECONDS_MAX: u64 = 2_147_483_648;
+/// Life of a signed URL when the client does not say, in seconds (section 5, `mediaVaultUrl`).
+pub const SIGNED_URL_SECONDS_DEFAULT: u64 = 3_600;
+/// Most of an answer that a signed URL may let out as fast as it can, in kB of 1,000 bytes (section 10).
+pub const LINK_FREE_KB_MAX: u64 = 20_000;
+/// Fastest that a signed URL may let an answer out after that, in kB a second (section 10).
+pub const LINK_KB_PER_SEC_MAX: u64 = 10_000;
 /// Longest password that is hashed, in bytes; longer ones are wrong without any work.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 /// Longest user name, in bytes.

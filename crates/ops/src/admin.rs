@@ -79,7 +79,7 @@ impl Store {
         user: &str,
         password: &Secret,
     ) -> Result<Option<Founded>> {
-        if !self.0.catalog.read(|tx| tx.accounts()).await?.is_empty() {
+        if !self.0.catalog.read(|tx| tx.first_accounts(1)).await?.is_empty() {
             return Ok(None);
         }
         let new = NewUser {
@@ -97,7 +97,7 @@ impl Store {
         self.0
             .catalog
             .write(move |tx| {
-                if !tx.accounts()?.is_empty() {
+                if !tx.first_accounts(1)?.is_empty() {
                     return Ok(None);
                 }
                 add_account(tx, &new.account, now)?;

@@ -1,11 +1,19 @@
-//! Serving a file: finding it without a session, and reading its bytes, verified, from wherever they are.
+//! Serving a file: finding it by what a request may mean and may read, and reading its bytes, verified, from wherever
+//! they are.
+
+use std::sync::Arc;
 
 use blobs::Blob;
 use bytes::Bytes;
 use catalog::Read;
-use model::{Account, AccountId, Content, Error, File, FileAttrs, Result, TreePath};
+use model::{Account, AccountId, Content, Error, File, FileAttrs, Result, Time, TreePath};
 
-use crate::{Following, Store, namespace::file_at};
+use crate::{
+    Following, Store,
+    link::{self, Admitted, Rate, Shown},
+    namespace::file_at,
+    through::Pulled,
+};
 
 /// The account a request may mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,20 +31,32 @@ pub struct Candidate {
     pub account: AccountRef,
     /// From the account's top directory.
     pub path: TreePath,
+    /// Whether the request's path names the account, too: a published URL always does.
+    pub account_in_path: bool,
+}
+
+/// How a signed URL wants a file to be sent; without one, as any other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// The name it is to be saved under, where the browser is to save it.
+    pub save_as: Option<String>,
+    /// How fast it goes out.
+    pub rate: Option<Rate>,
 }
 
 /// What a request is served from.
 pub enum Found {
     /// A file.
     File(Opened),
-    /// A file that is arriving.
-    Arriving(Following),
+    /// A file that is arriving, and how it is to be sent.
+    Arriving(Following, Manner),
 }
 
 /// A file that is being served. What was opened stays readable, whatever happens to the name meanwhile.
 pub struct Opened {
     attrs: FileAttrs,
     bytes: Source,
+    manner: Manner,
 }
 
 enum Source {
@@ -51,35 +71,56 @@ enum Source {
 const LOOKUPS_MAX: usize = 3;
 
 impl Store {
-    /// Opens the first candidate that names a file. Without `body` only its attributes are looked up. A file
-    /// that is arriving and may be read meanwhile counts, and goes before the one it will replace; without `open_end`
-    /// only if its size is known.
+    /// Opens the first candidate that names a file the request may read. Without `body` only its attributes are looked
+    /// up. A file that is arriving and may be read meanwhile counts, and goes before the one it will replace; without
+    /// `open_end` only if its size is known. Each reading of a request is judged by its own account, so that none leads
+    /// around the privacy of another.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Damaged`], [`Error::Storage`] when its bytes cannot be opened.
+    /// [`Error::NotFound`]; [`Error::BadLink`], [`Error::BadToken`], [`Error::Denied`] where there is a reading that the
+    /// request may not even ask about, what it shows is right for no other, and no other names a file;
+    /// [`Error::Damaged`], [`Error::Storage`] when its bytes cannot be opened.
     pub async fn get(
         &self,
         candidates: Vec<Candidate>,
+        shown: Shown,
         body: bool,
         open_end: bool,
     ) -> Result<Found> {
+        // A link that holds when the request begins holds for all of it.
+        let asked = Arc::new(Asked { candidates, shown, now: self.now() });
         // Looked up before the catalog is: an upload that ends in between is found there.
         let mut arriving = None;
         if !self.0.arriving.is_empty() {
-            let usable = |(_, file): &(usize, Following)| open_end || file.size().is_some();
-            arriving = self.arriving(&candidates).await?.filter(usable);
+            let usable =
+                |(_, file, _): &(usize, Following, Manner)| open_end || file.size().is_some();
+            arriving = self.arriving(&asked).await?.filter(usable);
         }
         let mut lookup = 1;
         loop {
-            let wanted = candidates.clone();
-            let found = self.0.catalog.read(move |tx| find(tx, &wanted, body)).await?;
-            if let Some((at, live)) = arriving.take()
-                && found.as_ref().is_none_or(|found| at <= found.candidate)
+            let (store, asked) = (self.clone(), Arc::clone(&asked));
+            let found = self.0.catalog.read(move |tx| find(&store, tx, &asked, body)).await?;
+            if let Some((at, live, manner)) = arriving.take()
+                && !found.as_ref().is_ok_and(|found| found.candidate < at)
             {
-                return Ok(Found::Arriving(live));
+                return Ok(Found::Arriving(live, manner));
             }
-            let Looked { file, inline, .. } = found.ok_or(Error::NotFound)?;
-            match self.open(file, inline, body).await {
+            let Looked { file, inline, manner, .. } = match found {
+                Ok(looked) => looked,
+                Err(Missed { fact, open }) => {
+                    if lookup < LOOKUPS_MAX
+                        && let Some((pulled, manner)) = self.pull(open, open_end).await?
+                    {
+                        match pulled {
+                            Pulled::Arriving(file) => return Ok(Found::Arriving(file, manner)),
+                            Pulled::Landed => lookup += 1,
+                        }
+                        continue;
+                    }
+                    return Err(fact);
+                }
+            };
+            match self.open(file, inline, manner, body).await {
                 // The file was replaced or deleted after it was looked up, and the sweeper was quick: look again.
                 Err(Error::Damaged(_)) if lookup < LOOKUPS_MAX => lookup += 1,
                 result => return result.map(Found::File),
@@ -87,21 +128,51 @@ impl Store {
         }
     }
 
-    /// The first candidate that is arriving, with its place among them.
-    async fn arriving(&self, candidates: &[Candidate]) -> Result<Option<(usize, Following)>> {
-        let wanted = candidates.to_vec();
-        let accounts = self
-            .0
-            .catalog
-            .read(move |tx| wanted.iter().map(|c| account_of(tx, c)).collect::<Result<Vec<_>>>())
-            .await?;
-        let at = |(index, (account, candidate)): (usize, (Option<Account>, &Candidate))| {
-            Some((index, self.0.arriving.find(account?.id, &candidate.path)?))
-        };
-        Ok(accounts.into_iter().zip(candidates).enumerate().find_map(at))
+    /// Has the first reading pulled that a remote has a file for.
+    async fn pull(
+        &self,
+        readings: Vec<(Account, TreePath, Manner)>,
+        open_end: bool,
+    ) -> Result<Option<(Pulled, Manner)>> {
+        for (account, path, manner) in readings {
+            match self.pull_through(&account, &path, open_end).await {
+                Ok(Some(pulled)) => return Ok(Some((pulled, manner))),
+                Ok(None) | Err(Error::NotFound) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
     }
 
-    async fn open(&self, file: File, inline: Option<Bytes>, body: bool) -> Result<Opened> {
+    /// The first candidate that is arriving and that the request may read, with its place among them.
+    async fn arriving(&self, asked: &Arc<Asked>) -> Result<Option<(usize, Following, Manner)>> {
+        let (store, wanted) = (self.clone(), Arc::clone(asked));
+        let may = move |tx: &mut dyn Read| {
+            let may = |candidate| match reading(&store, tx, &wanted, candidate)? {
+                Reading::Open(account, admitted) => {
+                    Ok(Some((account.id, manner(admitted, &candidate.path))))
+                }
+                Reading::Nobodys | Reading::Refused(_) => Ok(None),
+            };
+            wanted.candidates.iter().map(may).collect::<Result<Vec<_>>>()
+        };
+        let admitted = self.0.catalog.read(may).await?;
+        for (index, (may, candidate)) in admitted.into_iter().zip(&asked.candidates).enumerate() {
+            let Some((account, manner)) = may else { continue };
+            if let Some(file) = self.0.arriving.find(account, &candidate.path) {
+                return Ok(Some((index, file, manner)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn open(
+        &self,
+        file: File,
+        inline: Option<Bytes>,
+        manner: Manner,
+        body: bool,
+    ) -> Result<Opened> {
         let bytes = match file.content {
             _ if !body => Source::Unopened,
             Content::Empty => Source::Memory(Bytes::new()),
@@ -124,7 +195,7 @@ impl Store {
                 Source::Blobs(opened)
             }
         };
-        Ok(Opened { attrs: file.attrs, bytes })
+        Ok(Opened { attrs: file.attrs, bytes, manner })
     }
 }
 
@@ -132,6 +203,11 @@ impl Opened {
     /// What is known of the file.
     pub fn attrs(&self) -> &FileAttrs {
         &self.attrs
+    }
+
+    /// How it is to be sent.
+    pub fn manner(&self) -> &Manner {
+        &self.manner
     }
 
     /// The whole content, where it is in memory.
@@ -167,33 +243,94 @@ impl Opened {
     }
 }
 
+/// What is asked for, by whom, and when the request began.
+struct Asked {
+    candidates: Vec<Candidate>,
+    shown: Shown,
+    now: Time,
+}
+
 /// A file's record, and which candidate it is.
 struct Looked {
     candidate: usize,
     file: File,
     inline: Option<Bytes>,
+    manner: Manner,
 }
 
+/// No reading of a request names a file.
+struct Missed {
+    /// What the request is told.
+    fact: Error,
+    /// The readings that it may ask about, where files may come from elsewhere.
+    open: Vec<(Account, TreePath, Manner)>,
+}
+
+/// The first candidate that names a file the request may read, or the fact that there is none.
 fn find<R: Read + ?Sized>(
+    store: &Store,
     tx: &mut R,
-    candidates: &[Candidate],
+    asked: &Asked,
     body: bool,
-) -> Result<Option<Looked>> {
-    for (index, candidate) in candidates.iter().enumerate() {
-        let Some(Account { id, root, .. }) = account_of(tx, candidate)? else { continue };
-        if let Some(file) = file_at(tx, id, root, &candidate.path)? {
-            let inline = if body { inline_of(tx, id, &file)? } else { None };
-            return Ok(Some(Looked { candidate: index, file, inline }));
+) -> Result<Result<Looked, Missed>> {
+    let (mut refused, mut proven, mut open) = (None, false, Vec::new());
+    for (index, candidate) in asked.candidates.iter().enumerate() {
+        let (account, admitted) = match reading(store, tx, asked, candidate)? {
+            Reading::Open(account, admitted) => (account, admitted),
+            Reading::Refused(fact) => {
+                refused.get_or_insert(fact);
+                continue;
+            }
+            Reading::Nobodys => continue,
+        };
+        proven |= admitted != Admitted::Everybody;
+        if let Some(file) = file_at(tx, account.id, account.root, &candidate.path)? {
+            let inline = if body { inline_of(tx, account.id, &file)? } else { None };
+            let manner = manner(admitted, &candidate.path);
+            return Ok(Ok(Looked { candidate: index, file, inline, manner }));
+        }
+        if !store.0.through.is_off() {
+            let manner = manner(admitted, &candidate.path);
+            open.push((account, candidate.path.clone(), manner));
         }
     }
-    Ok(None)
+    // What was shown was right for one reading: that it is wrong for another is no news.
+    let fact = refused.filter(|_| !proven).unwrap_or(Error::NotFound);
+    Ok(Err(Missed { fact, open }))
 }
 
-fn account_of<R: Read + ?Sized>(tx: &mut R, candidate: &Candidate) -> Result<Option<Account>> {
-    match &candidate.account {
-        AccountRef::Named(name) => tx.account_by_name(name),
-        AccountRef::Only => only_account(tx),
+/// What becomes of one reading of a request.
+enum Reading<'a> {
+    /// There is no such account.
+    Nobodys,
+    /// The request may not ask about it.
+    Refused(Error),
+    /// It may.
+    Open(Account, Admitted<'a>),
+}
+
+fn reading<'a, R: Read + ?Sized>(
+    store: &Store,
+    tx: &mut R,
+    asked: &'a Asked,
+    candidate: &Candidate,
+) -> Result<Reading<'a>> {
+    let account = match &candidate.account {
+        AccountRef::Named(name) => tx.account_by_name(name)?,
+        AccountRef::Only => only_account(tx)?,
+    };
+    let Some(account) = account else { return Ok(Reading::Nobodys) };
+    match link::admit(store, tx, &account, candidate, &asked.shown, asked.now) {
+        Ok(admitted) => Ok(Reading::Open(account, admitted)),
+        Err(fault) if fault.is_ours() => Err(fault),
+        Err(refusal) => Ok(Reading::Refused(refusal)),
     }
+}
+
+fn manner(admitted: Admitted<'_>, path: &TreePath) -> Manner {
+    let Admitted::Link(terms) = admitted else { return Manner::default() };
+    let name = path.name().filter(|_| terms.attachment);
+    Manner { save_as: name.map(str::to_owned), rate: terms.rate }
 }
 
 fn inline_of<R: Read + ?Sized>(
@@ -208,6 +345,6 @@ fn inline_of<R: Read + ?Sized>(
 }
 
 fn only_account<R: Read + ?Sized>(tx: &mut R) -> Result<Option<Account>> {
-    let mut accounts = tx.accounts()?;
+    let mut accounts = tx.first_accounts(2)?;
     Ok(if accounts.len() == 1 { accounts.pop() } else { None })
 }

@@ -11,6 +11,7 @@ pub mod event;
 pub mod fetch;
 pub mod get;
 mod landing;
+pub mod link;
 pub mod listing;
 pub mod live;
 pub mod multipart;
@@ -38,7 +39,7 @@ use model::Time;
 pub use admin::{AccountChange, Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
 pub use fetch::FetchSpec;
-pub use get::{AccountRef, Candidate, Found, Opened};
+pub use get::{AccountRef, Candidate, Found, Manner, Opened};
 pub use listing::{Listed, Page, Positions, Rows, Which};
 pub use live::Following;
 pub use model;
@@ -60,6 +61,7 @@ struct Shared {
     blobs: Arc<dyn Blobs>,
     clock: Arc<dyn Clock>,
     vault: Vault,
+    public_url: Option<link::PublicUrl>,
     passwords: Passwords,
     throttle: Throttle,
     limits: Limits,
@@ -90,6 +92,8 @@ pub struct Parts {
     pub through: Arc<through::PullThrough>,
     /// What the operator may set.
     pub limits: Limits,
+    /// Where files are published; without it no URL is signed and no signed URL is right.
+    pub public_url: Option<link::PublicUrl>,
 }
 
 /// What the operator may set.
@@ -133,6 +137,7 @@ impl Store {
             blobs: parts.blobs,
             clock: parts.clock,
             vault: parts.vault,
+            public_url: parts.public_url,
             passwords: Passwords::new(),
             throttle: Throttle::new(parts.limits.slow_down),
             rates: rate::Rates::new(parts.limits.rate),

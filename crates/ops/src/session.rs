@@ -233,6 +233,18 @@ fn open_limited(tx: &mut dyn Tx, hash: &TokenHash, session: &Session, now: Time)
     Ok(caller)
 }
 
+/// Who a token stands for.
+pub(crate) fn caller_by_token<R: Read + ?Sized>(
+    tx: &mut R,
+    token: &str,
+    now: Time,
+) -> Result<Caller> {
+    if token.len() != 36 {
+        return Err(Error::BadToken);
+    }
+    caller(tx, &hash_token(token), now)
+}
+
 /// Who a session stands for.
 fn caller<R: Read + ?Sized>(tx: &mut R, hash: &TokenHash, now: Time) -> Result<Caller> {
     let session = tx.session(hash)?.ok_or(Error::BadToken)?;

@@ -292,6 +292,20 @@ impl Store {
         get: Get,
         tell: &watch::Sender<Flight>,
     ) -> Result<()> {
+        let mut spec = PutSpec {
+            path: path.clone(),
+            parents: Parents::Created,
+            mtime: None,
+            checksum: None,
+            content_type: TypeRule::Detect(Detect::Auto),
+            expose: Expose::Partial,
+        };
+        // What cannot be put is not asked for: a directory stands there, or a file further up.
+        let room = self.check_put(caller, &spec, None).await.map_err(|e| match e {
+            Error::OverQuota => e,
+            _ if e.is_ours() => e,
+            _ => Error::NotFound,
+        })?;
         let mut fetched = self.0.through.client.get(&get).await?;
         match fetched.status {
             200 => {}
@@ -299,15 +313,9 @@ impl Store {
             401 | 403 | 404 | 410 => return Err(Error::NotFound),
             status => return Err(Error::Upstream(format!("answered {status}"))),
         }
-        let spec = PutSpec {
-            path: path.clone(),
-            parents: Parents::Created,
-            mtime: fetched.last_modified.as_deref().and_then(epoch_secs),
-            checksum: None,
-            content_type: type_rule(&fetched),
-            expose: Expose::Partial,
-        };
-        let room = self.check_put(caller, &spec, fetched.length).await?;
+        room.takes(fetched.length.unwrap_or(0))?;
+        spec.mtime = fetched.last_modified.as_deref().and_then(epoch_secs);
+        spec.content_type = type_rule(&fetched);
         let mut upload = self.pulled(caller);
         upload.bound(room);
         upload.expose(&spec, fetched.length);

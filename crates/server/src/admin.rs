@@ -3,17 +3,17 @@
 //!
 //! A server that does not run is opened by the command itself; the semantics are the same, in `ops::admin`.
 
+mod url;
+
 use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Context, anyhow, bail};
 use model::{CallbackId, CallbackState, Error, Job, JobId, JobState, Secret, TreePath};
-use ops::{AccountChange, NewUser, Store, event::CallbackInfo, through::PullThrough};
-use outbound::{Rules, Timeouts};
+use ops::{AccountChange, NewUser, Store, event::CallbackInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
@@ -21,7 +21,9 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use crate::stop::Stop;
+use crate::{config::Wiring, stop::Stop};
+
+pub(crate) use url::{SignCommand, UrlCommand};
 
 /// Longest question, in bytes.
 const QUESTION_BYTES_MAX: u64 = 256 * 1024;
@@ -76,6 +78,7 @@ pub(crate) enum Command {
         id: String,
     },
     Status,
+    Url(UrlCommand),
 }
 
 /// Carries a command out, by the running server where there is one, and prints the answer.
@@ -87,18 +90,15 @@ pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<()> {
             if !data.join("catalog").exists() {
                 bail!("{} is no data directory: nothing was served there yet", data.display());
             }
-            // Nobody is asked for anything by a command.
-            let outbound = outbound::Client::new(Rules::default(), Timeouts::default())?;
-            let through: Arc<PullThrough> =
-                PullThrough::new(Vec::new(), outbound.clone(), Default::default()).into();
-            let opened = crate::open(data, ops::Limits::default(), outbound, through)?;
-            execute(&opened.store, command).await.map_err(|e| anyhow!("{e}"))?
+            let opened = crate::open(data, Wiring::offline()?)?;
+            execute(&opened.store, command).await.map_err(|e| anyhow!("{e:#}"))?
         }
         Err(e) => return Err(e).context("the server's admin socket"),
     };
     match &answer {
         Value::Array(rows) => rows.iter().for_each(|row| println!("{row}")),
         Value::Null => {}
+        Value::String(text) => println!("{text}"),
         other => println!("{other}"),
     }
     Ok(())
@@ -108,7 +108,7 @@ fn not_running(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
-async fn execute(store: &Store, command: Command) -> model::Result<Value> {
+async fn execute(store: &Store, command: Command) -> anyhow::Result<Value> {
     match command {
         Command::AddAccount { name } => {
             let account = store.add_account(&name).await?;
@@ -168,13 +168,19 @@ async fn execute(store: &Store, command: Command) -> model::Result<Value> {
             store.set_callback(CallbackId(id), set).await?;
             Ok(json!({ "callback": id, "state": state }))
         }
-        Command::ListJobs { account, state } => list_jobs(store, account, state).await,
+        Command::ListJobs { account, state } => {
+            let state = state.as_deref().and_then(JobState::from_name);
+            let mut jobs = store.jobs(account.as_deref()).await?;
+            jobs.retain(|(_, job)| state.is_none_or(|state| job.state == state));
+            Ok(jobs.iter().map(|(account, job)| shown(account, job)).collect())
+        }
         Command::CancelJob { id } => changed(&store.cancel_job(job_id(&id)?).await?),
         Command::RetryJob { id } => changed(&store.retry_job(job_id(&id)?).await?),
         Command::Status => {
             let status = store.status();
             Ok(json!({ "commits": status.catalog.commits, "groups": status.catalog.groups }))
         }
+        Command::Url(command) => url::execute(store, command).await,
     }
 }
 
@@ -195,17 +201,6 @@ fn callback(info: CallbackInfo) -> Value {
         "threshold": callback.threshold, "root": callback.root.to_string(),
         "state": state.map(|(_, name)| name), "waiting": waiting, "dead": callback.dead,
     })
-}
-
-async fn list_jobs(
-    store: &Store,
-    account: Option<String>,
-    state: Option<String>,
-) -> model::Result<Value> {
-    let state = state.as_deref().and_then(JobState::from_name);
-    let mut jobs = store.jobs(account.as_deref()).await?;
-    jobs.retain(|(_, job)| state.is_none_or(|state| job.state == state));
-    Ok(jobs.iter().map(|(account, job)| shown(account, job)).collect())
 }
 
 fn job_id(text: &str) -> model::Result<JobId> {
@@ -331,7 +326,7 @@ async fn answer(mut stream: UnixStream, store: &Store) -> anyhow::Result<()> {
     let answer = match serde_json::from_slice(&question) {
         Ok(command) => match execute(store, command).await {
             Ok(value) => Answer::Ok(value),
-            Err(e) => Answer::Error(e.to_string()),
+            Err(e) => Answer::Error(format!("{e:#}")),
         },
         Err(e) => Answer::Error(format!("not a command: {e}")),
     };

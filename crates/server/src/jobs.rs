@@ -1,10 +1,10 @@
 //! What runs in the background: clean-up, at a gentle pace, putting multipart uploads together, and transfers from other
 //! servers. What each does is said in `ops::sweep`, `ops::multipart` and `ops::fetch`.
 
-use std::{fs, io::ErrorKind, path::Path, sync::Arc, time::Duration};
+use std::{fs, io::ErrorKind, path::Path, time::Duration};
 
 use model::Time;
-use ops::{Store, event::Teller};
+use ops::Store;
 use tokio::time::sleep;
 
 use crate::stop::Stop;
@@ -23,15 +23,8 @@ const JOBS_PAUSE: Duration = Duration::from_secs(60);
 const ORPHANS_MARK: &str = "orphans-swept";
 
 /// Runs all jobs until the server is to stop. `started`: from before the first upload of this process; `pullers`:
-/// transfers from other servers at the same time; `teller` tells callbacks what happened.
-pub(crate) async fn run(
-    store: Store,
-    teller: Arc<dyn Teller>,
-    data: &Path,
-    started: Time,
-    pullers: usize,
-    stop: Stop,
-) {
+/// transfers from other servers at the same time.
+pub(crate) async fn run(store: Store, data: &Path, started: Time, pullers: usize, stop: Stop) {
     let work = async {
         tokio::join!(
             doomed(&store),
@@ -45,7 +38,7 @@ pub(crate) async fn run(
             // Two: a large upload does not keep all others waiting.
             store.join_multiparts(),
             store.join_multiparts(),
-            store.tell_callbacks(teller),
+            store.tell_callbacks(front::events::letter),
         );
     };
     tokio::select! {

@@ -16,9 +16,9 @@ use std::{path::Path, process::ExitCode, sync::Arc};
 use anyhow::Context;
 use blobs::Local;
 use catalog::{Catalog, embedded::Embedded};
-use ops::{Parts, Store, clock::SystemClock, through::PullThrough, vault::Vault};
+use ops::{Parts, Store, clock::SystemClock, vault::Vault};
 
-use crate::config::{Cli, Plan};
+use crate::config::{Cli, Plan, Wiring};
 
 fn main() -> ExitCode {
     // Files 0600, directories 0700, whoever makes them: an engine asks nobody for a mode.
@@ -54,19 +54,12 @@ fn fail(e: &anyhow::Error) -> ExitCode {
 /// A data directory that this process owns.
 struct Opened {
     store: Store,
-    /// Requests to other servers.
-    outbound: outbound::Client,
     /// Held for as long as the store is open: one process a directory.
     _lock: std::fs::File,
 }
 
-/// Opens the embedded engines in `data`.
-fn open(
-    data: &Path,
-    limits: ops::Limits,
-    outbound: outbound::Client,
-    through: Arc<PullThrough>,
-) -> anyhow::Result<Opened> {
+/// Opens the embedded engines in `data`, with what the operator has set.
+fn open(data: &Path, wiring: Wiring) -> anyhow::Result<Opened> {
     let lock = config::own_directory(data)?;
     let key = key::read_or_make(data)?;
     let catalog = Embedded::open(data.join("catalog"), catalog::embedded::Options::default())
@@ -78,9 +71,10 @@ fn open(
         blobs: Arc::new(blobs),
         clock: Arc::new(SystemClock),
         vault: Vault::new(&key),
-        outbound: outbound.clone(),
-        through,
-        limits,
+        outbound: wiring.outbound,
+        through: wiring.through,
+        limits: wiring.limits,
+        public_url: wiring.public_url,
     });
-    Ok(Opened { store, outbound, _lock: lock })
+    Ok(Opened { store, _lock: lock })
 }

@@ -18,10 +18,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     logging::start();
     let started = ops::clock::SystemClock.now();
     let stop = Stop::on_signals()?;
-    let outbound = outbound::Client::new(config.pull.rules.clone(), config.pull.timeouts)
-        .context("setting up requests to other servers")?;
-    let opened =
-        crate::open(&config.data, config.operations, outbound, Arc::clone(&config.through))?;
+    let opened = crate::open(&config.data, config.wiring.clone())?;
     let store = opened.store.clone();
     found(&store, &config).await?;
 
@@ -39,10 +36,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 
     let background = tokio::spawn({
         let (store, data, stop) = (store.clone(), config.data.clone(), stop.clone());
-        let now = || ops::clock::SystemClock.now();
-        let teller = Arc::new(front::events::Poster::new(opened.outbound.clone(), now));
-        let pullers = config.pull.workers;
-        async move { jobs::run(store, teller, &data, started, pullers, stop).await }
+        let pullers = config.pullers;
+        async move { jobs::run(store, &data, started, pullers, stop).await }
     });
     let admin = tokio::spawn(admin.serve(store.clone(), stop.clone()));
     let front = Front { store, settings: Arc::new(config.settings) };

@@ -71,10 +71,15 @@ impl<S: Source> View<S> {
         })
     }
 
-    /// All records whose keys begin with `prefix`.
-    fn all<R: for<'a> Record<'a>>(&self, family: Family, prefix: &[u8]) -> Result<Vec<R>> {
+    /// The first `limit` records whose keys begin with `prefix`.
+    fn first<R: for<'a> Record<'a>>(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<R>> {
         let mut records = Vec::new();
-        self.page(family, (prefix, &keys::end_of(prefix)), usize::MAX, &mut |_, value| {
+        self.page(family, (prefix, &keys::end_of(prefix)), limit, &mut |_, value| {
             records.push(decode(value)?);
             Ok(())
         })?;
@@ -115,7 +120,11 @@ impl<S: Source> Read for View<S> {
     }
 
     fn accounts(&mut self) -> Result<Vec<Account>> {
-        self.all(Family::Meta, keys::ACCOUNTS)
+        self.first_accounts(usize::MAX)
+    }
+
+    fn first_accounts(&mut self, limit: usize) -> Result<Vec<Account>> {
+        self.first(Family::Meta, keys::ACCOUNTS, limit)
     }
 
     fn usage(&mut self, account: AccountId) -> Result<Usage> {
@@ -134,7 +143,7 @@ impl<S: Source> Read for View<S> {
     }
 
     fn users(&mut self) -> Result<Vec<User>> {
-        self.all(Family::Meta, keys::USERS)
+        self.first(Family::Meta, keys::USERS, usize::MAX)
     }
 
     fn session(&mut self, token: &TokenHash) -> Result<Option<Session>> {

@@ -70,6 +70,9 @@ pub(crate) async fn accounts(open: Open<'_>) {
             assert_eq!(r.account_by_name("Acme")?, Some(b));
             assert_eq!((r.account_by_name("ACME")?, r.account(AccountId(3))?), (None, None));
             assert_eq!(r.accounts()?, all);
+            for limit in 0..4 {
+                assert_eq!(r.first_accounts(limit)?, all[..limit.min(2)]);
+            }
             assert_eq!(r.usage(id)?, Usage::default());
             Ok(())
         })

@@ -41,25 +41,25 @@ pub(super) fn candidates(host: Option<&str>, path: &TreePath) -> Vec<Candidate> 
     let first = path.segments().next().unwrap_or_default();
     let rest = path.as_str().strip_prefix(first).and_then(|rest| long_path(rest.as_bytes()).ok());
     let mut list = Vec::with_capacity(6);
-    let mut add = |account: AccountRef, path: &TreePath| {
+    let mut add = |account: AccountRef, path: &TreePath, account_in_path: bool| {
         if !path.is_root() {
-            list.push(Candidate { account, path: path.clone() });
+            list.push(Candidate { account, path: path.clone(), account_in_path });
         }
     };
     for account in host.map(accounts_of_host).unwrap_or_default() {
         if first == account
             && let Some(rest) = &rest
         {
-            add(AccountRef::Named(account.to_owned()), rest);
+            add(AccountRef::Named(account.to_owned()), rest, true);
         }
-        add(AccountRef::Named(account.to_owned()), path);
+        add(AccountRef::Named(account.to_owned()), path, false);
     }
     if Account::check_name(first).is_ok()
         && let Some(rest) = &rest
     {
-        add(AccountRef::Named(first.to_owned()), rest);
+        add(AccountRef::Named(first.to_owned()), rest, true);
     }
-    add(AccountRef::Only, path);
+    add(AccountRef::Only, path, false);
     list
 }
 
@@ -179,6 +179,7 @@ mod tests {
                     AccountRef::Only => candidate.path == whole,
                 };
                 prop_assert!(stripped == whole.as_str() || whole_path);
+                prop_assert_eq!(candidate.account_in_path, candidate.path != whole);
             }
         }
     }

@@ -1,6 +1,7 @@
-//! Egress (protocol.md, section 9): GET and HEAD of files, without a token.
+//! Egress (protocol.md, sections 9 and 10): GET and HEAD of files, without a token where the account is not private.
 //!
-//! A request flows: host and path → candidates → the store → conditions → ranges → a body that reads as it is sent.
+//! A request flows: host and path → candidates, query and headers → what it shows → the store → conditions → ranges → a
+//! body that reads as it is sent, at a pace where a signed URL says so.
 //! What does not live here: who may read what, and which candidate wins (the store), CORS and the access log (`route`).
 
 mod arriving;
@@ -8,7 +9,10 @@ mod body;
 mod candidates;
 mod codes;
 mod conditional;
+mod disposition;
 mod headers;
+mod link;
+mod pace;
 mod range;
 
 use body::Part;
@@ -17,28 +21,28 @@ use conditional::{Validators, Verdict};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Version,
     header::{
-        ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, RANGE, RETRY_AFTER,
-        X_CONTENT_TYPE_OPTIONS,
+        ALLOW, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, RANGE,
+        RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use ops::{
-    Found, Opened,
+    Found, Manner, Opened,
     model::{Error, FileAttrs},
 };
 use range::{Span, Wanted};
 
 use crate::{
-    Front,
+    Front, Peer,
     reply::{Body, Reply, Request},
 };
 
 /// Answers every path that is no path of the API.
-pub(crate) async fn serve(front: &Front, request: Request) -> Reply {
+pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply {
     let head = request.method() == Method::HEAD;
     let mut reply = if head || request.method() == Method::GET {
-        match find(front, &request, !head).await {
+        match find(front, peer, &request, !head).await {
             Ok(Found::File(opened)) => answer(request.headers(), head, opened),
-            Ok(Found::Arriving(file)) => arriving::answer(file),
+            Ok(Found::Arriving(file, manner)) => suit(arriving::answer(file), &manner),
             Err(error) => refuse(&error),
         }
     } else {
@@ -63,13 +67,14 @@ pub(crate) fn refused(method: &Method, error: &Error) -> Reply {
     reply
 }
 
-async fn find(front: &Front, request: &Request, body: bool) -> Result<Found, Error> {
+async fn find(front: &Front, peer: Peer, request: &Request, body: bool) -> Result<Found, Error> {
     let path = candidates::decode(request.uri().path())?;
     let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let host = request.uri().host().or(named);
+    let shown = link::shown(request, peer.address.map(|address| address.ip()));
     // The end of a body without a length cannot be told from a cut connection before HTTP/1.1.
     let open_end = request.version() >= Version::HTTP_11;
-    front.store.get(candidates::candidates(host, &path), body, open_end).await
+    front.store.get(candidates::candidates(host, &path), shown, body, open_end).await
 }
 
 fn refuse(error: &Error) -> Reply {
@@ -97,6 +102,7 @@ fn text(status: StatusCode, words: &'static str) -> Reply {
 /// The answer about a file that is there.
 fn answer(asked: &HeaderMap, head: bool, opened: Opened) -> Reply {
     let attrs = opened.attrs().clone();
+    let manner = opened.manner().clone();
     let own = headers::validators(&attrs);
     let mut reply = match conditional::judge(asked, &own) {
         Verdict::Serve if head => described(StatusCode::OK, attrs.size, &attrs, Body::empty()),
@@ -105,7 +111,20 @@ fn answer(asked: &HeaderMap, head: bool, opened: Opened) -> Reply {
         Verdict::Failed => text(StatusCode::PRECONDITION_FAILED, "precondition failed\n"),
     };
     headers::describe(reply.headers_mut(), &attrs, &own);
-    reply
+    suit(reply, &manner)
+}
+
+/// An answer about a file, the way a signed URL wants it.
+fn suit(mut reply: Reply, manner: &Manner) -> Reply {
+    if let Some(value) = manner.save_as.as_deref().and_then(disposition::attachment)
+        && reply.status().is_success()
+    {
+        reply.headers_mut().insert(CONTENT_DISPOSITION, value);
+    }
+    match manner.rate {
+        Some(rate) => reply.map(|body| pace::paced(body, rate)),
+        None => reply,
+    }
 }
 
 fn status(status: StatusCode) -> Reply {

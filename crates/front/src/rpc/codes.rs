@@ -41,7 +41,7 @@ impl Codes {
     pub(super) const SET_TYPE:    Self = Self([    T,  -8,  -1,   X,  -3,  -3,   X,   X,   X,      -6,   X,   X, -33,   X,   S]);
     pub(super) const LIST:        Self = Self([    T,  -1,  -1,   X,  -1,  -1,   X,   X,   X,      -1,   X,   X,   X,   X,   S]);
     pub(super) const FETCH:       Self = Self([    T,  -4, -14,  -4,  -4,  -4,  -4,  -4,   X,      -4,   X,   X,   X,   X,   S]);
-    pub(super) const VAULT_URL:   Self = Self([    T,  -8,  -1,  -2,  -1,  -1,   X,   X,   X,      -1,   X,   X,   X,   X,   S]);
+    pub(super) const VAULT_URL:   Self = Self([    T,  -8,  -1,  -2,  -1,  -1,   X,   X,   X,      -1,   X,   X,   X,   X,  -1]);
     pub(super) const CALLBACK:    Self = Self([    T,   X,   X,   X,   X,   X,   X,   X,   X,      -6,   X,   X,   X,   X,   S]);
     pub(super) const MPART_NEW:   Self = Self([    T, -16, -23, -16, -23, -23, -16,   X,   X,     -23,   X, -20, -21,   X, -27]);
     pub(super) const MPART:       Self = Self([    T,   X,   X,   X,   X,   X,   X,   X,   X,      -2,   X,   X,   X,   X,   S]);
@@ -122,7 +122,9 @@ mod tests {
             assert_eq!(Codes::MAKE_DIR.of(&ours), SERVER_ERROR);
             assert_eq!(Codes::NONE.of(&ours), SERVER_ERROR);
             assert_eq!(Codes::MPART.of(&ours), SERVER_ERROR);
-            assert_eq!(Codes::MPART_NEW.of(&ours), -27, "the one call that has a code for them");
+            // Calls that have a code of their own for them.
+            assert_eq!(Codes::MPART_NEW.of(&ours), -27);
+            assert_eq!(Codes::VAULT_URL.of(&ours), -1);
         }
     }
 

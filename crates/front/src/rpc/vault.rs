@@ -1,30 +1,24 @@
-//! `mediaVaultUrl` (protocol.md, sections 5 and 10): signed URLs, which no operator can configure yet.
+//! `mediaVaultUrl` (protocol.md, sections 5 and 10): signed URLs to a file, one to save it and one to show it.
 //!
-//! What lives here: the checks of the call, and its answers, each of which has a message. What does not: signing, which
-//! comes with the egress side of section 10.
+//! What lives here: the call, and its answers, each of which has a message. What does not: signing (`ops::link`).
 
-use ops::{
-    Stat,
-    model::{Caller, Error},
-};
+use ops::model::Caller;
 
-use super::{Call, Failure, Outcome, codes::BAD_TOKEN, json::Json, params::Args};
+use super::{Call, Outcome, codes::BAD_TOKEN, json::Json, params::Args};
 
 /// The path is a directory.
 const IS_DIRECTORY: i32 = -2;
-/// No secret is configured.
+/// No secret or no public URL is configured.
 const NOT_CONFIGURED: i32 = -60;
 
 pub(super) async fn media_vault_url(call: &Call<'_>, caller: &Caller) -> Outcome {
     let path = call.args.path("path")?;
-    // Read for its code alone; 0 will stand for the default once there is something to sign.
-    call.args.int("expiry")?;
-    match call.front.store.stat(caller, &path).await {
-        Ok(Stat::Directory(_)) => Err(Failure::Code(IS_DIRECTORY)),
-        // A link may be made before the file is there.
-        Ok(Stat::File(_)) | Err(Error::NotFound) => Err(Failure::Code(NOT_CONFIGURED)),
-        Err(fact) => Err(Failure::Fact(fact)),
-    }
+    let lasts_secs = call.args.int("expiry")?;
+    let urls = call.front.store.urls_of(caller, &path, lasts_secs).await?;
+    let mut out = call.answer();
+    out.raw(r#"{"code":0,"message":"success","download_url":"#).string(&urls.download);
+    out.raw(r#","preview_url":"#).string(&urls.preview).raw("}");
+    Ok(out)
 }
 
 /// What the call answers when it fails.

@@ -16,7 +16,7 @@ use model::{
 use crate::{Store, tree::may_write};
 
 pub(crate) use send::Bell;
-pub use send::{Delivery, Teller};
+pub use send::{Delivery, Letter, Wording};
 
 /// How callbacks are told, with units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

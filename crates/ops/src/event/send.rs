@@ -1,18 +1,15 @@
 //! Telling callbacks what waits for them: at least once, in order for each path, later and later when it is not taken, and
 //! not at all when it is too old.
 //!
-//! What does not live here: the wire (a [`Teller`] does that), and how events come into the outbox. Nothing here needs to
+//! What does not live here: what an event looks like on the wire (a [`Wording`] says that), and how events come into the outbox. Nothing here needs to
 //! survive a restart: what is left in the outbox was not told, or not remembered as told.
 
-use std::{
-    collections::HashSet,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, pin::pin, time::Duration};
 
+use bytes::Bytes;
 use catalog::Tx;
 use model::{Callback, CallbackId, CallbackState, Error, Event, Result, Secret, Time, TreePath};
+use outbound::{Header, Location, Post};
 use tokio::{sync::Notify, task::JoinSet};
 
 use super::{BOUND_TO, Limits, change};
@@ -42,11 +39,17 @@ pub struct Delivery {
     pub event: Event,
 }
 
-/// What tells. An error means that the event was not taken, for whatever reason, and is told again later.
-pub trait Teller: Send + Sync {
-    /// Tells one event.
-    fn tell(&self, delivery: Delivery) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>>;
+/// An event as it is posted.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// Headers: names and values.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Bytes,
 }
+
+/// Puts an event into the words of a protocol, at this time.
+pub type Wording = fn(&Delivery, Time) -> Result<Letter>;
 
 /// Rung when there may be something to tell.
 #[derive(Default)]
@@ -61,7 +64,7 @@ impl Bell {
 
 impl Store {
     /// Tells callbacks what happens, for ever.
-    pub async fn tell_callbacks(&self, teller: Arc<dyn Teller>) {
+    pub async fn tell_callbacks(&self, wording: Wording) {
         let (mut at_work, mut ids) = (JoinSet::new(), HashSet::new());
         loop {
             let (callbacks, idle) = match self.0.catalog.scan(|tx| tx.all_callbacks()).await {
@@ -77,10 +80,10 @@ impl Store {
             for callback in callbacks {
                 // One that is slow, or away, holds up nobody else.
                 if ids.insert(callback.id) {
-                    let (store, teller) = (self.clone(), Arc::clone(&teller));
+                    let store = self.clone();
                     at_work.spawn(async move {
                         let id = callback.id;
-                        if let Err(error) = store.serve(callback, &*teller).await {
+                        if let Err(error) = store.serve(callback, wording).await {
                             tracing::error!(%error, callback = id.0, "telling a callback");
                         }
                         id
@@ -105,16 +108,16 @@ impl Store {
     }
 
     /// Does what is to be done for a callback now.
-    async fn serve(&self, callback: Callback, teller: &dyn Teller) -> Result<()> {
+    async fn serve(&self, callback: Callback, wording: Wording) -> Result<()> {
         match callback.state {
-            CallbackState::Active => self.deliver(&callback, teller).await,
+            CallbackState::Active => self.deliver(&callback, wording).await,
             CallbackState::Paused => self.forget_old(&callback).await,
             CallbackState::Deleted => self.clear(&callback).await,
         }
     }
 
     /// Tells a callback what is due, until nothing is.
-    async fn deliver(&self, callback: &Callback, teller: &dyn Teller) -> Result<()> {
+    async fn deliver(&self, callback: &Callback, wording: Wording) -> Result<()> {
         let secret = self.0.vault.open(&callback.sealed_secret, BOUND_TO)?;
         let id = callback.account;
         let account = self.0.catalog.read(move |tx| tx.account(id)).await?;
@@ -132,12 +135,30 @@ impl Store {
                     account: account.clone(),
                     event: event.clone(),
                 };
-                (event, teller.tell(delivery).await)
+                (event, self.post(&delivery, wording).await)
             });
             let told = futures_util::future::join_all(told).await;
             if !self.note_told(callback, told).await? {
                 return Ok(());
             }
+        }
+    }
+
+    /// Tells one event. An error means that it was not taken, for whatever reason.
+    async fn post(&self, delivery: &Delivery, wording: Wording) -> Result<()> {
+        let letter = wording(delivery, self.now())?;
+        let header = |(name, value): (&str, String)| Header {
+            name: name.to_owned(),
+            value: Secret::new(value),
+        };
+        let post = Post {
+            location: Location::parse(&delivery.uri)?,
+            headers: letter.headers.into_iter().map(header).collect(),
+            body: letter.body,
+        };
+        match self.0.outbound.post(post).await? {
+            200..300 => Ok(()),
+            status => Err(Error::Upstream(format!("answered {status}"))),
         }
     }
 

@@ -59,6 +59,7 @@ impl Bench {
             through: PullThrough::new(Vec::new(), outbound.clone(), Default::default()).into(),
             outbound,
             limits,
+            public_url: None,
         });
         Self { store, blobs, clock, dir }
     }

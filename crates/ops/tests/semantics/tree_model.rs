@@ -167,8 +167,9 @@ fn content(path: &str, len: usize) -> Vec<u8> {
 
 async fn read_all(store: &Store, caller: &Caller, path: &TreePath) -> Result<Vec<u8>> {
     let account = ops::AccountRef::Named(caller.account_name.clone());
-    let candidate = ops::Candidate { account, path: path.clone() };
-    let ops::Found::File(opened) = store.get(vec![candidate], true, true).await? else {
+    let candidate = ops::Candidate { account, path: path.clone(), account_in_path: true };
+    let shown = ops::link::Shown::default();
+    let ops::Found::File(opened) = store.get(vec![candidate], shown, true, true).await? else {
         panic!("nothing is arriving");
     };
     let mut bytes = Vec::new();

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use model::{JobState, Secret, TreePath};
 
-use super::{Config, Plan, file::Written};
+use super::{Config, Plan, file::Written, url::UrlVerb};
 use crate::admin::Command;
 
 /// A self-hosted origin store that speaks the Agile origin-storage API.
@@ -27,6 +27,9 @@ enum Verb {
     /// Add, list or change users. Passwords are read from standard input.
     #[command(subcommand)]
     User(UserVerb),
+    /// Sign URLs, and keep the secrets that sign them.
+    #[command(subcommand)]
+    Url(UrlVerb),
     /// List, pause, resume or delete callbacks, which are told what happens to files.
     #[command(subcommand)]
     Callback(CallbackVerb),
@@ -38,7 +41,7 @@ enum Verb {
 }
 
 #[derive(Debug, Args)]
-struct DataArgs {
+pub(super) struct DataArgs {
     /// The data directory.
     #[arg(long, env = "HEADWATER_DATA", default_value = "data")]
     data: PathBuf,
@@ -209,6 +212,10 @@ impl Cli {
             Verb::Account(AccountVerb::Set { name, private, quota_bytes, quota_files, data }) => {
                 (data, Command::SetAccount { name, private, quota_bytes, quota_files })
             }
+            Verb::Url(verb) => {
+                let (data, command) = verb.read()?;
+                (data, Command::Url(command))
+            }
             Verb::Callback(CallbackVerb::List(data)) => (data, Command::ListCallbacks),
             Verb::Callback(CallbackVerb::Pause(one)) => one.to("paused"),
             Verb::Callback(CallbackVerb::Resume(one)) => one.to("active"),
@@ -221,11 +228,11 @@ impl Cli {
                 (data, Command::SetActive { name, active: true })
             }
             Verb::User(UserVerb::Passwd { name, data }) => {
-                (data, Command::SetPassword { name, password: read_password()? })
+                (data, Command::SetPassword { name, password: read_secret("password")? })
             }
             Verb::User(UserVerb::Add { name, account, directory, uid, gid, read_only, data }) => {
                 TreePath::parse(&directory).context("--directory")?;
-                let password = read_password()?;
+                let password = read_secret("password")?;
                 let command =
                     Command::AddUser { name, account, directory, uid, gid, read_only, password };
                 (data, command)
@@ -245,20 +252,22 @@ fn config(args: ServeArgs) -> anyhow::Result<Config> {
         user: args.user.unwrap_or_else(|| "admin".to_owned()),
         password: password.map(Secret::new),
         settings: written.settings(),
-        operations: written.operations(),
-        through: written.through()?.into(),
-        pull: written.pull()?,
+        wiring: written.wiring()?,
+        pullers: written.pull.workers,
         drain: written.drain(),
     })
 }
 
-/// The first line of standard input, without its end.
-fn read_password() -> anyhow::Result<String> {
+/// The first line of standard input, without its end; `what` names it in complaints.
+pub(super) fn read_secret(what: &str) -> anyhow::Result<String> {
     let mut text = String::new();
-    std::io::stdin().take(64 * 1024).read_to_string(&mut text).context("reading the password")?;
+    std::io::stdin()
+        .take(64 * 1024)
+        .read_to_string(&mut text)
+        .with_context(|| format!("reading the {what}"))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => bail!("the password is read from standard input, and there was none"),
+        _ => bail!("the {what} is read from standard input, and there was none"),
     }
 }
 

@@ -8,9 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
+use ops::link::PublicUrl;
 use serde::Deserialize;
 
-use super::{Listen, Pull, limits, pull::WrittenPull, through::WrittenThrough};
+use super::{Listen, Wiring, limits, pull::WrittenPull, through::WrittenThrough};
 
 /// The configuration file as written. Unknown keys are refused: a misspelt limit must not be no limit.
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +24,7 @@ pub(super) struct Written {
     pub(super) form: limits::Form,
     pub(super) login: limits::Login,
     pub(super) multipart: limits::Multipart,
+    pub(super) egress: Egress,
     pub(super) pull: WrittenPull,
     pub(super) pull_through: WrittenThrough,
     pub(super) events: limits::Events,
@@ -35,6 +37,13 @@ pub(super) struct WrittenListen {
     address: SocketAddr,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Egress {
+    public_url: String,
 }
 
 impl Written {
@@ -57,14 +66,25 @@ impl Written {
         listen(plain, &self.listen)
     }
 
-    /// Where files come from that are not there, with a client that may ask for them.
-    pub(super) fn through(&self) -> anyhow::Result<ops::through::PullThrough> {
-        self.pull_through.usable(self.pull.timeouts())
+    /// What the operations are put together with.
+    pub(super) fn wiring(&self) -> anyhow::Result<Wiring> {
+        Ok(Wiring {
+            limits: self.operations(),
+            outbound: self.pull.client()?,
+            through: self.pull_through.usable(self.pull.timeouts())?.into(),
+            public_url: self.public_url()?,
+        })
     }
 
-    /// Requests to other servers.
-    pub(super) fn pull(&self) -> anyhow::Result<Pull> {
-        self.pull.usable()
+    /// Where files are published.
+    fn public_url(&self) -> anyhow::Result<Option<PublicUrl>> {
+        let text = &self.egress.public_url;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let url =
+            PublicUrl::parse(text).with_context(|| format!("[egress] public_url {text:?}"))?;
+        Ok(Some(url))
     }
 }
 
@@ -154,8 +174,26 @@ mod tests {
     }
 
     #[test]
+    fn the_public_url_is_checked() {
+        let url = |text: &str| toml::from_str::<Written>(text).unwrap().public_url();
+        assert_eq!(url("").unwrap(), None);
+        let given = url("[egress]\npublic_url = \"https://cdn.example.com/\"").unwrap().unwrap();
+        assert_eq!(given.to_string(), "https://cdn.example.com");
+        assert!(url("[egress]\npublic_url = \"cdn.example.com\"").is_err());
+    }
+
+    #[test]
     fn a_certificate_needs_its_key() {
         let text = "[[listen]]\naddress = \"127.0.0.1:0\"\ncertificate = \"a.pem\"";
         assert!(Written::parse(text).unwrap().listen(vec![]).is_err());
+    }
+
+    #[test]
+    fn the_public_url_is_checked() {
+        let url = |text: &str| Written::parse(text).unwrap().public_url();
+        assert_eq!(url("").unwrap(), None);
+        let given = url("[egress]\npublic_url = \"https://cdn.example.com/\"").unwrap().unwrap();
+        assert_eq!(given.to_string(), "https://cdn.example.com");
+        assert!(url("[egress]\npublic_url = \"cdn.example.com\"").is_err());
     }
 }

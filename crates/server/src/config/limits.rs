@@ -195,8 +195,18 @@ impl Default for Events {
 impl Written {
     /// Refuses values that make no sense.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        let Written { listen: _, limits, rate, form, login, multipart, pull, pull_through, events } =
-            self;
+        let Written {
+            listen: _,
+            limits,
+            rate,
+            form,
+            login,
+            multipart,
+            egress: _,
+            pull,
+            pull_through,
+            events,
+        } = self;
         let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
         let any = u64::MAX;
         for (key, value, least, most) in [

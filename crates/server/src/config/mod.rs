@@ -9,6 +9,7 @@ mod file;
 mod limits;
 mod pull;
 mod through;
+mod url;
 
 use std::{
     fs::{self, File},
@@ -21,6 +22,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use model::Secret;
+use ops::{link::PublicUrl, through::PullThrough};
 
 use crate::admin::Command;
 
@@ -48,18 +50,27 @@ pub(crate) struct Config {
     /// `None`: made up.
     pub(crate) password: Option<Secret>,
     pub(crate) settings: front::Settings,
-    pub(crate) operations: ops::Limits,
-    pub(crate) through: Arc<ops::through::PullThrough>,
-    pub(crate) pull: Pull,
+    pub(crate) wiring: Wiring,
+    /// Transfers from other servers at the same time.
+    pub(crate) pullers: usize,
     pub(crate) drain: Duration,
 }
 
-/// Requests to other servers.
-pub(crate) struct Pull {
-    pub(crate) rules: outbound::Rules,
-    pub(crate) timeouts: outbound::Timeouts,
-    /// Transfers at the same time.
-    pub(crate) workers: usize,
+/// What the operations are put together with.
+#[derive(Clone)]
+pub(crate) struct Wiring {
+    pub(crate) limits: ops::Limits,
+    /// Asks the servers that may be asked.
+    pub(crate) outbound: outbound::Client,
+    pub(crate) through: Arc<PullThrough>,
+    pub(crate) public_url: Option<PublicUrl>,
+}
+
+impl Wiring {
+    /// For a command that opens the store itself: it asks nobody for anything.
+    pub(crate) fn offline() -> anyhow::Result<Self> {
+        file::Written::default().wiring()
+    }
 }
 
 /// An address to listen on.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use ops::fetch::Limits;
-use outbound::{HostRule, Rules, Timeouts};
+use outbound::{Client, HostRule, Rules, Timeouts};
 use serde::Deserialize;
 
-use super::{Pull, limits::SECONDS_MAX};
+use super::limits::SECONDS_MAX;
 
 /// The section as written.
 #[derive(Debug, Deserialize)]
@@ -99,14 +99,18 @@ impl WrittenPull {
         }
     }
 
-    /// What the client is told.
-    pub(super) fn usable(&self) -> anyhow::Result<Pull> {
+    /// What may be asked.
+    fn rules(&self) -> anyhow::Result<Rules> {
         let rule = |written: &WrittenHost| {
             HostRule::parse(&written.host, written.port, written.private)
                 .map_err(|why| anyhow!("[pull] allow, host {:?}: {why}", written.host))
         };
-        let allow = self.allow.iter().map(rule).collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(Pull { rules: Rules { allow }, timeouts: self.timeouts(), workers: self.workers })
+        Ok(Rules { allow: self.allow.iter().map(rule).collect::<anyhow::Result<_>>()? })
+    }
+
+    /// A client that may ask what is allowed.
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        Client::new(self.rules()?, self.timeouts()).context("preparing requests to other servers")
     }
 }
 
@@ -120,13 +124,13 @@ mod tests {
 
     #[test]
     fn nothing_is_allowed_unless_written() {
-        assert!(read("").usable().unwrap().rules.is_empty());
+        assert!(read("").rules().unwrap().is_empty());
         assert_eq!(read("").limits(), Limits::default());
         let some = read(
             "allow = [{ host = \"*.example.com\" }, { host = \"10.0.0.5\", port = 80, private = true }]",
         );
-        assert_eq!(some.usable().unwrap().rules.allow.len(), 2);
-        assert!(read("allow = [{ host = \"*\", private = true }]").usable().is_err());
+        assert_eq!(some.rules().unwrap().allow.len(), 2);
+        assert!(read("allow = [{ host = \"*\", private = true }]").rules().is_err());
         assert!(toml::from_str::<WrittenPull>("allow = [{ hots = \"x\" }]").is_err());
         let limits = read("first_delay_seconds = 2\nqueued_max = 3").limits();
         assert_eq!((limits.first_delay_ms, limits.unfinished_max), (2_000, 3));
