@@ -226,6 +226,8 @@ pub struct Multipart {
     pub content_type: Option<ContentType>,
     /// Seconds since the epoch, as given; 0: the time of creation.
     pub mtime: u64,
+    /// What the whole must hash to, where the client said it beforehand.
+    pub checksum: Option<Digest>,
     /// When it was begun.
     pub created: Time,
     /// When its state changed last.
@@ -250,6 +252,8 @@ pub const FAILED_PARENT_MISSING: i32 = -23;
 pub const FAILED_PATH: i32 = -16;
 /// Why an upload FAILED: its file would take the account over its quota.
 pub const FAILED_QUOTA: i32 = -22;
+/// Why an upload FAILED: the whole does not hash to what its client said beforehand.
+pub const FAILED_CHECKSUM: i32 = -26;
 /// Why an upload FAILED: a fault of storage, such as a damaged piece.
 pub const FAILED_INTERNAL: i32 = -27;
 

@@ -3,6 +3,8 @@
 //!
 //! A server that does not run is opened by the command itself; the semantics are the same, in `ops::admin`.
 
+mod callbacks;
+mod jobs;
 mod url;
 
 use std::{
@@ -12,8 +14,8 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use model::{CallbackId, CallbackState, Error, Job, JobId, JobState, Secret, TreePath};
-use ops::{AccountChange, NewUser, Store, event::CallbackInfo};
+use model::{Secret, TreePath};
+use ops::{AccountChange, NewUser, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
@@ -159,68 +161,19 @@ async fn execute(store: &Store, command: Command) -> anyhow::Result<Value> {
             store.set_active(&name, active).await?;
             Ok(json!({ "user": name, "active": active }))
         }
-        Command::ListCallbacks => {
-            Ok(store.all_callbacks().await?.into_iter().map(callback).collect())
-        }
-        Command::SetCallback { id, state } => {
-            let known = CALLBACK_STATES.into_iter().find(|(_, name)| *name == state);
-            let (set, _) = known.ok_or(Error::InvalidName("no state of a callback"))?;
-            store.set_callback(CallbackId(id), set).await?;
-            Ok(json!({ "callback": id, "state": state }))
-        }
+        Command::ListCallbacks => callbacks::list(store).await,
+        Command::SetCallback { id, state } => callbacks::set(store, id, &state).await,
         Command::ListJobs { account, state } => {
-            let state = state.as_deref().and_then(JobState::from_name);
-            let mut jobs = store.jobs(account.as_deref()).await?;
-            jobs.retain(|(_, job)| state.is_none_or(|state| job.state == state));
-            Ok(jobs.iter().map(|(account, job)| shown(account, job)).collect())
+            jobs::list(store, account.as_deref(), state.as_deref()).await
         }
-        Command::CancelJob { id } => changed(&store.cancel_job(job_id(&id)?).await?),
-        Command::RetryJob { id } => changed(&store.retry_job(job_id(&id)?).await?),
+        Command::CancelJob { id } => jobs::cancel(store, &id).await,
+        Command::RetryJob { id } => jobs::retry(store, &id).await,
         Command::Status => {
             let status = store.status();
             Ok(json!({ "commits": status.catalog.commits, "groups": status.catalog.groups }))
         }
         Command::Url(command) => url::execute(store, command).await,
     }
-}
-
-const CALLBACK_STATES: [(CallbackState, &str); 3] = [
-    (CallbackState::Active, "active"),
-    (CallbackState::Paused, "paused"),
-    (CallbackState::Deleted, "deleted"),
-];
-
-/// A callback as the operator sees it. Its URI is shown without what may be secret in it.
-fn callback(info: CallbackInfo) -> Value {
-    let CallbackInfo { callback, account, waiting } = info;
-    let state = CALLBACK_STATES.into_iter().find(|(state, _)| *state == callback.state);
-    let uri = callback.uri.split(['?', '#']).next().unwrap_or_default();
-    let uri = uri.split_once('@').map_or(uri, |(_, after)| after);
-    json!({
-        "callback": callback.id.0, "account": account, "uri": uri, "flags": callback.flags,
-        "threshold": callback.threshold, "root": callback.root.to_string(),
-        "state": state.map(|(_, name)| name), "waiting": waiting, "dead": callback.dead,
-    })
-}
-
-fn job_id(text: &str) -> model::Result<JobId> {
-    JobId::parse(text).ok_or(model::Error::NoSuchJob)
-}
-
-/// A job as operators see it: no credentials and no query string.
-fn shown(account: &str, job: &Job) -> Value {
-    json!({
-        "id": job.id.to_string(), "account": account, "state": job.state.name(),
-        "path": job.path.to_string(), "from": job.source, "attempts": job.attempts,
-        "created": job.created.secs(), "changed": job.changed.secs(),
-        "next": (job.state == JobState::Queued).then_some(job.next_at.secs()),
-        "bytes": job.bytes, "error": (!job.error.is_empty()).then_some(&job.error),
-    })
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "an arm among others that can fail")]
-fn changed(job: &Job) -> model::Result<Value> {
-    Ok(json!({ "id": job.id.to_string(), "state": job.state.name() }))
 }
 
 /// The admin socket of a running server.

@@ -3,7 +3,8 @@
 //! What lives here: an implementation of [`Record`] for an upload, its row among its user's, and a piece. What does not:
 //! all other records (`record`) and keys (`keys`).
 //!
-//! Invariant: whatever can be put can be read back equal. All layouts are at version 1.
+//! Invariant: whatever can be put can be read back equal. Layouts are at version 1 unless they say what came
+//! later.
 
 use model::{
     AccountId, BlobId, ContentType, Digest, Extent, Multipart, Piece, PieceContent, PieceState,
@@ -15,7 +16,7 @@ use super::record::{read_owner, read_path, write_owner};
 
 impl Record<'_> for Multipart {
     const WHAT: &'static str = "upload";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn write(&self, out: &mut Out) {
         out.fixed(&self.id.0);
@@ -37,9 +38,14 @@ impl Record<'_> for Multipart {
         out.varint(self.pieces.into());
         out.varint(self.highest.into());
         out.varint(self.bytes);
+        out.flag(self.checksum.is_some());
+        if let Some(checksum) = &self.checksum {
+            out.fixed(&checksum.0);
+        }
     }
 
-    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
+    /// Version 1 had no checksum.
+    fn read(version: u8, from: &mut In<'_>) -> Result<Self> {
         Ok(Self {
             id: UploadId(from.array()?),
             account: AccountId(from.varint32()?),
@@ -61,6 +67,7 @@ impl Record<'_> for Multipart {
             pieces: from.varint32()?,
             highest: from.varint32()?,
             bytes: from.varint()?,
+            checksum: if version > 1 && from.flag()? { Some(Digest(from.array()?)) } else { None },
         })
     }
 }
@@ -151,14 +158,14 @@ mod tests {
     fn check<R: for<'a> Record<'a> + PartialEq + std::fmt::Debug>(record: &R) {
         let mut bytes = encode(record);
         assert_eq!(decode::<R>(&bytes).as_ref(), Ok(record));
-        assert_eq!(bytes[0], 1, "the version");
+        assert_eq!(bytes[0], R::VERSION, "the version");
         for end in 0..bytes.len() {
             assert!(decode::<R>(&bytes[..end]).is_err(), "{end} of {record:?}");
         }
         bytes.push(0);
         assert!(decode::<R>(&bytes).is_err());
         bytes.pop();
-        bytes[0] = 2;
+        bytes[0] = R::VERSION + 1;
         assert!(decode::<R>(&bytes).is_err());
     }
 
@@ -169,6 +176,7 @@ mod tests {
             check(&piece(7, seed.into()));
         }
         let most = Multipart {
+            checksum: Some(Digest([7; 32])),
             number: u64::MAX,
             received: u64::MAX,
             pieces: u32::MAX,
@@ -179,6 +187,15 @@ mod tests {
         check(&most);
         check(&Piece { arrival: u64::MAX, error: i32::MIN, ..piece(u32::MAX, u64::MAX) });
         check(&UploadRow(UploadId([0xab; 16])));
+    }
+
+    #[test]
+    fn uploads_of_the_first_release_move_up() {
+        let now = Multipart { checksum: None, ..upload(1, 3, 1) };
+        let mut bytes = encode(&now);
+        assert_eq!(bytes.pop(), Some(0), "that there is no checksum");
+        bytes[0] = 1;
+        assert_eq!(decode::<Multipart>(&bytes), Ok(now));
     }
 
     #[test]

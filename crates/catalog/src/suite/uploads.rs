@@ -3,8 +3,8 @@
 //! What does not live here: the order of pieces (`pieces`) and long random sequences (`upload_model`).
 
 use ::model::{
-    AccountId, ContentType, Error, Multipart, Owner, Piece, Result, Time, TreePath, UploadId,
-    UploadState, UserId,
+    AccountId, ContentType, Digest, Error, Multipart, Owner, Piece, Result, Time, TreePath,
+    UploadId, UploadState, UserId,
 };
 
 use super::pieces::{arrived, piece};
@@ -21,6 +21,7 @@ pub(crate) fn upload(n: u8, user: u32, seed: u64) -> Multipart {
     let half = TreePath::parse(&"今/".repeat(400)).unwrap();
     let few = u32::from(seed.to_le_bytes()[0]);
     Multipart {
+        checksum: seed.is_multiple_of(3).then_some(Digest([n; 32])),
         id: id(n),
         account: ACCOUNT,
         user: UserId(user),

@@ -24,7 +24,8 @@ pub(super) async fn create(call: &Call<'_>, caller: &Caller) -> Outcome {
         None => TypeRule::Detect(Detect::Auto),
     };
     let mtime = call.args.int("mtime")?;
-    let spec = MultipartSpec { path, content_type, mtime, parents: Parents::Required };
+    let spec =
+        MultipartSpec { path, content_type, mtime, checksum: None, parents: Parents::Required };
     let upload = call.front.store.create_multipart(caller, &spec).await?;
     let mut out = call.answer();
     out.raw(r#"{"code":0,"mpid":"#).hex(&upload.id.0).raw("}");

@@ -23,7 +23,7 @@ pub(super) async fn create(front: &Front, headers: &HeaderMap) -> Result<Done, F
         TypeRule::Detect(_) => "None".to_owned(),
     };
     let (path, parents, content_type) = (put.path, put.parents, put.content_type);
-    let spec = MultipartSpec { path, content_type, mtime, parents };
+    let spec = MultipartSpec { path, content_type, mtime, checksum: put.checksum, parents };
     let upload = front.store.create_multipart(&caller, &spec).await?;
     let path = upload.path.absolute(&caller.account_name);
     Ok(vec![

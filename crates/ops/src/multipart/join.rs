@@ -175,6 +175,7 @@ impl Store {
             Err(e) => {
                 let error = match e {
                     Error::ParentMissing => codes::FAILED_PARENT_MISSING,
+                    Error::ChecksumMismatch => codes::FAILED_CHECKSUM,
                     Error::OverQuota => codes::FAILED_QUOTA,
                     _ => codes::FAILED_PATH,
                 };

@@ -57,6 +57,8 @@ pub struct MultipartSpec {
     pub content_type: TypeRule,
     /// Seconds since the epoch; 0: the time of creation.
     pub mtime: u64,
+    /// What the whole must hash to.
+    pub checksum: Option<Digest>,
     /// What happens where the directory is missing.
     pub parents: crate::Parents,
 }

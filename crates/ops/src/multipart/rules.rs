@@ -129,6 +129,7 @@ pub(super) fn create(
         path: full,
         content_type: known_type(spec),
         mtime: spec.mtime,
+        checksum: spec.checksum,
         created: now,
         changed: now,
         state: UploadState::New,
@@ -316,6 +317,9 @@ pub(super) fn end_join(
     now: Time,
 ) -> Result<()> {
     let mut upload = tx.upload(id)?.ok_or(Error::NoSuchUpload)?;
+    if upload.checksum.is_some_and(|said| said != checksum) {
+        return Err(Error::ChecksumMismatch);
+    }
     step(&mut upload, UploadState::Success, now)?;
     let pieces = current(tx, &upload)?;
     let parents = crate::Parents::Required;

@@ -15,7 +15,7 @@ use super::limits::SECONDS_MAX;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WrittenPull {
     allow: Vec<WrittenHost>,
-    workers: usize,
+    pub(super) workers: usize,
     queued_max: u64,
     file_bytes_max: u64,
     attempts_max: u32,

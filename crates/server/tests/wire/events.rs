@@ -133,8 +133,12 @@ fn everything_that_happens_is_told() {
     let mut taken = ear.taken();
     taken.sort();
     let expected = [
-        "copy /acme/d/c", "delete /acme/d/r", "delete /acme/e", "multipart /acme/d/m",
-        "rename /acme/d/r", "upload /acme/d/a.txt",
+        "copy /acme/d/c",
+        "delete /acme/d/r",
+        "delete /acme/e",
+        "multipart /acme/d/m",
+        "rename /acme/d/r",
+        "upload /acme/d/a.txt",
     ];
     assert_eq!(taken, expected);
     for told in ear.told() {
@@ -158,7 +162,10 @@ fn everything_that_happens_is_told() {
     assert!(!server.log().contains(&secret) && !server.log().contains("key=1"));
     let listed = anna.call("listCallback", json!([]));
     let one = &listed["callbacks"][0];
-    assert_eq!((&one["callbackid"], &one["state"], &one["waiting"]), (&json!(id), &json!("active"), &json!(0)));
+    assert_eq!(
+        (&one["callbackid"], &one["state"], &one["waiting"]),
+        (&json!(id), &json!("active"), &json!(0))
+    );
     assert!(one.get("secret_key").is_none(), "{one}");
 }
 
@@ -180,7 +187,8 @@ fn what_is_not_taken_is_told_again_in_its_order_also_after_a_death() {
     ear.deaf.store(false, Ordering::SeqCst);
     ear.wait(40);
     let told = ear.told();
-    let same: Vec<&Told> = told.iter().filter(|t| t.taken && t.event["path"] == "/acme/same").collect();
+    let same: Vec<&Told> =
+        told.iter().filter(|t| t.taken && t.event["path"] == "/acme/same").collect();
     let mut ids: Vec<u64> = same.iter().map(|t| t.event["id"].as_u64().unwrap()).collect();
     assert!(ids.is_sorted(), "{ids:?}");
     // At least once; that each was told only once is not promised.
@@ -217,7 +225,9 @@ fn who_is_told_of_what() {
     ear.register(&bert, json!({}));
     // Renames and deletes alone, and no small files.
     far.register(&anna, json!({"flags": 48, "threshold": 10}));
-    for (path, content) in [("/out", b"0123456789" as &[u8]), ("/in/small", b"x"), ("/in/big", b"0123456789")] {
+    for (path, content) in
+        [("/out", b"0123456789" as &[u8]), ("/in/small", b"x"), ("/in/big", b"0123456789")]
+    {
         anna.put(path, content);
     }
     assert_eq!(anna.code("rename", json!(["/in/big", "/in/bigger"])), 0);
@@ -231,15 +241,20 @@ fn who_is_told_of_what() {
     let mut near = ear.taken();
     near.sort();
     let expected = [
-        "delete /acme/in/bigger", "delete /acme/in/small", "rename /acme/in/bigger",
-        "upload /acme/in/big", "upload /acme/in/small",
+        "delete /acme/in/bigger",
+        "delete /acme/in/small",
+        "rename /acme/in/bigger",
+        "upload /acme/in/big",
+        "upload /acme/in/small",
     ];
     assert_eq!(near, expected, "below the user's root, at both ends of a rename");
     let mut few = far.taken();
     few.sort();
     assert_eq!(few, ["delete /acme/in/bigger", "rename /acme/in/bigger", "rename /acme/in/moved"]);
     // Who may see which callbacks.
-    let count = |client: &Client| client.call("listCallback", json!([]))["callbacks"].as_array().unwrap().len();
+    let count = |client: &Client| {
+        client.call("listCallback", json!([]))["callbacks"].as_array().unwrap().len()
+    };
     assert_eq!((count(&anna), count(&bert), count(&olga)), (2, 1, 0));
     // What cannot be registered.
     let uri = ear.remote.url("/");
@@ -267,7 +282,10 @@ fn the_operator_pauses_and_deletes() {
     anna.put("/a", b"1");
     let listed = server.admin_ok(&["callback", "list"], "");
     let one: Value = serde_json::from_str(&listed).unwrap();
-    assert_eq!((&one["state"], &one["waiting"], &one["account"]), (&json!("paused"), &json!(1), &json!("acme")));
+    assert_eq!(
+        (&one["state"], &one["waiting"], &one["account"]),
+        (&json!("paused"), &json!(1), &json!("acme"))
+    );
     assert!(!listed.contains("key=1"), "{listed}");
     assert!(ear.told().is_empty());
     operator("resume");

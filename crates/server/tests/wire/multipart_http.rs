@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Answer, Ask, Client, Connection, Server, Setup, ask, noise, sha256, wait_until},
-    multipart::{ABORT, NEW, NOBODYS, SUCCESS},
+    multipart::{ABORT, FAILED, NEW, NOBODYS, SUCCESS},
     upload::count_files,
 };
 
@@ -336,4 +336,26 @@ fn codes_of_complete() {
     assert_eq!(anna.call("abortMultipart", json!([mpid])), json!(0));
     check(&told(complete(&anna, &mpid)), (400, -17), "aborted");
     assert_eq!((anna.state(&mpid), anna.names("/").1.len()), (ABORT, 0));
+}
+
+#[test]
+fn a_checksum_of_the_whole_said_beforehand() {
+    let server = Server::start();
+    let anna = server.login();
+    let whole = [noise(1, 20_000), noise(2, 30_000)];
+    for (said, state) in [(sha256(&whole.concat()), SUCCESS), ("0".repeat(64), FAILED)] {
+        let create = anna.post("/multipart/create").with("X-Agile-Basename", "f");
+        let answer = anna.send(&create.with("X-Agile-Checksum", &said).body(""));
+        let mpid = answer.must("X-Agile-Multipart").to_owned();
+        anna.send_piece(&mpid, 2, &whole[1]);
+        anna.send_piece(&mpid, 1, &whole[0]);
+        assert_eq!(anna.code("completeMultipart", json!([mpid])), 0);
+        anna.wait_for(&mpid, state);
+        // The older file stays where the newer one is not what it should be.
+        assert!(anna.content("/f") == whole.concat());
+        let status = anna.call("getMultipartStatus", json!([mpid]));
+        assert_eq!(status["error"], if state == SUCCESS { 0 } else { -26 });
+    }
+    let create = anna.post("/multipart/create").with("X-Agile-Checksum", "none").body("");
+    assert_eq!(anna.send(&create).told(), (400, -26));
 }

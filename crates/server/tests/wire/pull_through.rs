@@ -15,7 +15,9 @@ use crate::pull::Gate;
 fn through(rules: &[(&str, String)], more: &str) -> Server {
     let mut config = format!("[pull_through]\n{more}\n");
     for (prefix, rule) in rules {
-        config.push_str(&format!("[[pull_through.rule]]\nprefix = \"/acme{prefix}\"\nprivate = true\n{rule}\n"));
+        config.push_str(&format!(
+            "[[pull_through.rule]]\nprefix = \"/acme{prefix}\"\nprivate = true\n{rule}\n"
+        ));
     }
     Server::start_with(Setup { config: Some(config), ..Setup::default() })
 }
@@ -81,7 +83,8 @@ fn misses_and_failures_are_remembered_for_a_moment() {
 #[test]
 fn rules_headers_and_signatures() {
     let plain = Remote::start(|_, head, stream| {
-        let authorized = head.contains("x-key: secret\r\n") && head.contains("authorization: Basic bWU6cHc=\r\n");
+        let authorized = head.contains("x-key: secret\r\n")
+            && head.contains("authorization: Basic bWU6cHc=\r\n");
         if authorized { whole(stream, "", b"plain") } else { status(stream, 500, "") }
     });
     let bucket = Remote::start(|_, head, stream| {
@@ -89,9 +92,16 @@ fn rules_headers_and_signatures() {
         let signed = line.starts_with("GET /media/old/x.txt?")
             && line.contains("X-Amz-Signature=")
             && line.contains("X-Amz-Credential=AKID%2F");
-        if signed { whole(stream, "Content-Type: text/x-s3\r\n", b"bucket") } else { status(stream, 403, "") }
+        if signed {
+            whole(stream, "Content-Type: text/x-s3\r\n", b"bucket")
+        } else {
+            status(stream, 403, "")
+        }
     });
-    let http = format!("url = \"http://me:pw@127.0.0.1:{}/base/\"\nheaders = {{ X-Key = \"secret\" }}", plain.port());
+    let http = format!(
+        "url = \"http://me:pw@127.0.0.1:{}/base/\"\nheaders = {{ X-Key = \"secret\" }}",
+        plain.port()
+    );
     let s3 = format!(
         "{}\ns3 = {{ bucket = \"media\", region = \"eu-1\", access_key = \"AKID\", secret_key = \"SSKEY\", prefix = \"old/\" }}",
         url(bucket.port(), "")
@@ -100,7 +110,10 @@ fn rules_headers_and_signatures() {
     let anna = server.login();
     assert_eq!(anna.get("/acme/s3x/file").body, b"plain");
     let got = anna.get("/acme/s3/x.txt");
-    assert_eq!((got.status, got.must("Content-Type"), &*got.body), (200, "text/x-s3", &b"bucket"[..]));
+    assert_eq!(
+        (got.status, got.must("Content-Type"), &*got.body),
+        (200, "text/x-s3", &b"bucket"[..])
+    );
     assert!(plain.heads()[0].starts_with("GET /base/s3x/file HTTP/1.1\r\n"));
     let log = server.log();
     for secret in ["SSKEY", "X-Amz", "secret\r", "me:pw", "bWU6cHc"] {

@@ -7,6 +7,7 @@
 mod client;
 mod form;
 mod http;
+mod nginx;
 pub(crate) mod remote;
 mod server;
 
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use client::{Client, code_of, rpc_raw};
 pub(crate) use form::{BOUNDARY, Form, content_type as form_type};
 pub(crate) use http::{Answer, Ask, Connection, ask};
+pub(crate) use nginx::Nginx;
 pub(crate) use remote::Remote;
 pub(crate) use server::{Server, Setup};
 
