@@ -74,6 +74,55 @@ impl Session {
         );
     }
 
+    /// Begins a multipart upload; its id.
+    pub(crate) async fn create(
+        &self,
+        connection: &mut Connection,
+        directory: &str,
+        name: &str,
+    ) -> anyhow::Result<String> {
+        let token = &self.token;
+        let request = format!(
+            "POST /multipart/create HTTP/1.1\r\nHost: bench\r\nX-Agile-Authorization: {token}\r\n\
+             X-Agile-Directory: {directory}\r\nX-Agile-Basename: {name}\r\nContent-Length: 0\r\n\r\n"
+        );
+        let answer = connection.exchange(request.as_bytes()).await?;
+        let id = answer.header("x-agile-multipart");
+        let id = id.with_context(|| format!("beginning an upload: {}", answer.describe()))?;
+        Ok(id.to_owned())
+    }
+
+    /// Appends the head of a piece of `length` bytes; the body follows.
+    pub(crate) fn piece(&self, id: &str, number: u64, length: u64, out: &mut Vec<u8>) {
+        let token = &self.token;
+        append(
+            out,
+            format_args!(
+                "POST /multipart/piece HTTP/1.1\r\nHost: bench\r\nX-Agile-Authorization: {token}\r\n\
+                 X-Agile-Multipart: {id}\r\nX-Agile-Part: {number}\r\nContent-Length: {length}\r\n\r\n"
+            ),
+        );
+    }
+
+    /// Completes a multipart upload of so many pieces.
+    pub(crate) async fn complete(
+        &self,
+        connection: &mut Connection,
+        id: &str,
+        pieces: u64,
+    ) -> anyhow::Result<()> {
+        let token = &self.token;
+        let request = format!(
+            "POST /multipart/complete HTTP/1.1\r\nHost: bench\r\nX-Agile-Authorization: {token}\r\n\
+             X-Agile-Multipart: {id}\r\nContent-Length: 0\r\n\r\n"
+        );
+        let answer = connection.exchange(request.as_bytes()).await?;
+        let well = answer.header("x-agile-status") == Some("0")
+            && answer.header("x-agile-parts") == Some(pieces.to_string().as_str());
+        ensure!(well, "completing an upload: {}", answer.describe());
+        Ok(())
+    }
+
     /// Calls a method; the token is put in.
     pub(crate) async fn call(
         &self,

@@ -61,8 +61,13 @@ impl Long {
 
     /// The checksum of the first `chunks`.
     pub(crate) fn checksum(&mut self, chunks: u64) -> String {
+        self.checksum_of(0..chunks)
+    }
+
+    /// The checksum of these chunks.
+    pub(crate) fn checksum_of(&mut self, chunks: std::ops::Range<u64>) -> String {
         let mut hash = Sha256::new();
-        (0..chunks).for_each(|number| hash.update(self.chunk(number)));
+        chunks.for_each(|number| hash.update(self.chunk(number)));
         hex(&hash.finalize())
     }
 }

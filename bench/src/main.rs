@@ -1,5 +1,5 @@
 //! Measures the release binary of headwater over loopback, beside peers in the same run:
-//! `cargo run --release -p bench -- small-uploads big-uploads million`.
+//! `cargo run --release -p bench -- small-uploads big-uploads million multipart`.
 //!
 //! What lives here: the command line and the list of works. A work is a file in `works`; it starts the servers it
 //! compares (`server`), drives them (`load`, `http`, `api`) and returns tables (`table`). Nothing asserts a time: a work
@@ -72,6 +72,18 @@ struct Plan {
     /// million: connections that upload them.
     #[arg(long, default_value_t = 128)]
     connections: usize,
+    /// multipart: MiB of the file.
+    #[arg(long, default_value_t = 5 * 1024)]
+    multipart_mib: u64,
+    /// multipart: pieces it is sent in.
+    #[arg(long, default_value_t = 100)]
+    pieces: u64,
+    /// multipart: connections that send them in random order.
+    #[arg(long, default_value_t = 4)]
+    workers: usize,
+    /// Take a build that is no release build: answers are checked, figures mean nothing.
+    #[arg(long)]
+    any_build: bool,
 }
 
 /// Every work there is.
@@ -83,6 +95,8 @@ enum Work {
     BigUploads,
     /// A directory of a million files: listing, stat, memory, restart.
     Million,
+    /// A file of 5 GiB in 100 pieces: in random order over 4 connections, and in order over one.
+    Multipart,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -103,6 +117,7 @@ fn measure(plan: &Plan) -> anyhow::Result<()> {
                 Work::SmallUploads => works::small_uploads::run(plan).await,
                 Work::BigUploads => works::big_uploads::run(plan).await,
                 Work::Million => works::million::run(plan).await,
+                Work::Multipart => works::multipart::run(plan).await,
             }
         })?;
         done.iter().for_each(Table::print);

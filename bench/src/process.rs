@@ -121,6 +121,14 @@ pub(crate) fn rss(pid: u32) -> anyhow::Result<u64> {
     Ok(kib << 10)
 }
 
+/// Bytes that a process, all its threads, has had written to block devices. What is written to a file system in memory does
+/// not count.
+pub(crate) fn written(pid: u32) -> anyhow::Result<u64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).context("the server is gone")?;
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|bytes| bytes.parse().ok()).context("/proc/PID/io")
+}
+
 /// CPU time of a process, of all its threads, those that ended included.
 fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the server is gone")?;
@@ -164,5 +172,6 @@ mod tests {
         let cost = meter.read().unwrap();
         assert!(cost.cpu > Duration::ZERO && cost.elapsed >= Duration::from_millis(60));
         assert!(cost.rss > 1 << 20 && cost.peak >= cost.rss);
+        assert!(written(std::process::id()).is_ok());
     }
 }

@@ -16,6 +16,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::Plan;
+
 /// The account that an empty data directory gets.
 pub(crate) const ACCOUNT: &str = "bench";
 /// Its user.
@@ -90,8 +92,8 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// An empty one, in `within` or where the system keeps temporary files.
-    pub(crate) fn new(within: Option<&Path>) -> anyhow::Result<Self> {
+    /// An empty one, where the plan says or where the system keeps temporary files.
+    pub(crate) fn new(plan: &Plan) -> anyhow::Result<Self> {
         let binary = env::current_exe()?.with_file_name("headwater");
         ensure!(
             binary.exists(),
@@ -99,12 +101,12 @@ impl Home {
             binary.display()
         );
         ensure!(
-            binary.components().any(|c| c.as_os_str() == "release"),
+            plan.any_build || binary.components().any(|c| c.as_os_str() == "release"),
             "only a release build is worth measuring: cargo run --release -p bench"
         );
         let mut builder = tempfile::Builder::new();
         builder.prefix("headwater-bench-");
-        let dir = match within {
+        let dir = match &plan.dir {
             Some(within) => builder.tempdir_in(within)?,
             None => builder.tempdir()?,
         };

@@ -41,7 +41,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Table>> {
     let chunks = plan.mib;
     ensure!(chunks > 0, "--mib 0");
     let bytes = chunks * CHUNK as u64;
-    let home = Home::new(plan.dir.as_deref())?;
+    let home = Home::new(plan)?;
     let (ours, bare) = (home.serve()?, server::bare()?);
     let session = Session::login(ours.address).await?;
     session.make_dir(&mut Connection::open(ours.address).await?, DIRECTORY).await?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod big_uploads;
 pub(crate) mod million;
+pub(crate) mod multipart;
 pub(crate) mod small_uploads;
 
 /// MiB of a number of bytes.

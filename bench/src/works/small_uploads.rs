@@ -58,7 +58,7 @@ struct Turn {
 
 /// Does the work.
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Table>> {
-    let home = Home::new(plan.dir.as_deref())?;
+    let home = Home::new(plan)?;
     let listening = home.serve()?;
     let session = Session::login(listening.address).await?;
     let ours = Side { name: "headwater", listening, session, home: Some(home) };

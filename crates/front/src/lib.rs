@@ -10,6 +10,8 @@ mod cors;
 pub mod door;
 mod egress;
 pub mod events;
+#[doc(hidden)]
+pub mod fuzzing;
 mod reply;
 mod request;
 mod route;

@@ -36,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(5);
 
 /// Does the work.
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Table>> {
-    let home = Home::new(plan.dir.as_deref())?;
+    let home = Home::new(plan)?;
     let mut table = Table::new(
         format!("million: {} files in one directory", plan.files),
         &["what", "figure", "unit"],

@@ -43,7 +43,7 @@ fn token(headers: &HeaderMap) -> Option<Secret> {
 }
 
 /// The signed URL in a query.
-fn read(query: &str) -> Given {
+pub(super) fn read(query: &str) -> Given {
     let mut at: usize = 0;
     for term in query.split('&') {
         let (name, value) = term.split_once('=').unwrap_or((term, ""));
@@ -120,7 +120,7 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The page a request was made on. Only a URL with a host names one; what stands before an `@` is no host.
-fn referer(headers: &HeaderMap) -> Referer {
+pub(super) fn referer(headers: &HeaderMap) -> Referer {
     let mut values = headers.get_all(REFERER).iter();
     let Some(value) = values.next() else { return Referer::Unsaid };
     let text = value.to_str().unwrap_or("-");

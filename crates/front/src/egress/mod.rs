@@ -10,6 +10,7 @@ mod candidates;
 mod codes;
 mod conditional;
 mod disposition;
+pub(crate) mod fuzzing;
 mod headers;
 mod link;
 mod pace;

@@ -11,6 +11,7 @@ mod codes;
 mod coerce;
 mod envelope;
 mod fetch;
+pub(crate) mod fuzzing;
 mod json;
 mod listing;
 mod multipart;

@@ -9,6 +9,7 @@ mod coding;
 mod directory;
 mod file;
 mod form;
+pub(crate) mod fuzzing;
 mod headers;
 mod login;
 mod multipart;

@@ -56,12 +56,34 @@ try:
     creationTime = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(myStat['ctime']))
     modificationTime = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(myStat['mtime']))
 
-    print('Information for Directory "' + dirName + '"')
-    print('Total Directories: ' + str(numDirs))
-    print('Total Files: ' + str(numFiles))
-    print('Total Size All Files (bytes): ' + str(totalBytes))
-    print('Directory Creation time: ' + creationTime)
-    print('Directory Modification time: ' + modificationTime)
+    ################################
+    # Display directory information.
+    ################################
+    hdrSep = '================================================='
+    detailSep = '-------------------------------------------------'
+
+    hdr = 'Information for Directory "' + dirName + '"'
+
+    thisHdrSep = hdrSep
+    if len( hdr ) > 49:
+        while len( thisHdrSep ) < len( hdr ):
+            thisHdrSep += thisHdrSep
+
+    thisHdrSep = thisHdrSep[0: len(hdr)]
+
+    print (thisHdrSep)
+    print (hdr)
+    print (thisHdrSep)
+    print ('Total Directories: ' + str( numDirs ))
+    print (detailSep)
+    print ('Total Files: ' + str( numFiles ))
+    print (detailSep)
+    print ('Total Size All Files (bytes): ' + str( totalBytes ))
+    print (detailSep)
+    print ('Directory Creation time: ' + creationTime)
+    print (detailSep)
+    print ('Directory Modification time: ' + modificationTime)
+    print (detailSep)
 
     # "If you are interested in seeing the values in a cookie"
     cookie = api.listPath(token, '/', 2, None, True)['cookie']

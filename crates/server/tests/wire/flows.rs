@@ -121,6 +121,34 @@ fn multipart() {
     assert!(server.login().content("/multipart/flat-irons3.jpg") == body);
 }
 
+/// The loops over `listMultipart` and `listMultipartPiece`: a page that is exactly full, and a piece that was sent again.
+#[test]
+fn list_multipart() {
+    let server = Server::start();
+    let anna = server.login();
+    let printed = python(&server, "list_multipart.py", &[Path::new("3"), Path::new("2")]);
+    assert_eq!(printed, "Logout results: 0\n");
+    let mut expected = String::new();
+    for i in 0..7_u32 {
+        let mpid = anna.begin(&format!("/f{i}"));
+        expected.push_str(&format!("upload /acme/f{i} {}\n", if i == 0 { "NEW" } else { "READY" }));
+        // From the last piece to the first, and the first once more.
+        let numbers: Vec<u32> = (1..=i).rev().chain((i > 4).then_some(1)).collect();
+        for (at, number) in numbers.iter().enumerate() {
+            anna.send_piece(&mpid, *number, &vec![b'x'; *number as usize]);
+            let state = if numbers[at + 1..].contains(number) { "SKIPPED" } else { "NEW" };
+            expected.push_str(&format!("  piece {number} {number} {state} 0\n"));
+        }
+        // A short page is the last one, a full one is not.
+        expected.push_str(&format!("  calls {}\n", numbers.len() / 2 + 1));
+    }
+    expected.push_str("Logout results: 0\n");
+    for size in ["1", "3", "7", "8"] {
+        let printed = python(&server, "list_multipart.py", &[Path::new(size), Path::new("2")]);
+        assert_eq!(printed, expected, "{size}");
+    }
+}
+
 #[test]
 fn manage_files() {
     let server = Server::start();

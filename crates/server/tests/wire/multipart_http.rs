@@ -126,8 +126,11 @@ fn content_types() {
         let created = anna.send(&create(&anna, &dir, name).with(header, value));
         check(&created, (200, 0), value);
         let mpid = created.must("X-Agile-Multipart");
-        anna.send_piece(mpid, 1, png);
-        anna.finish(mpid, 1);
+        // What the content tells may lie in more than one piece.
+        for (number, body) in (1..).zip([&png[..1], b"", &png[1..6], &png[6..]]) {
+            anna.send_piece(mpid, number, body);
+        }
+        anna.finish(mpid, 4);
         let path = format!("{dir}/{name}");
         assert_eq!(anna.stat(&path)["mimetype"], stored, "{name} {header}: {value}");
     }
