@@ -128,7 +128,8 @@ impl Store {
         }
     }
 
-    /// Has the first reading pulled that a remote has a file for.
+    /// Has the first reading pulled that a remote answers for. Others are not asked about: a request is one request to one
+    /// remote at most, however many readings it has.
     async fn pull(
         &self,
         readings: Vec<(Account, TreePath, Manner)>,
@@ -137,7 +138,8 @@ impl Store {
         for (account, path, manner) in readings {
             match self.pull_through(&account, &path, open_end).await {
                 Ok(Some(pulled)) => return Ok(Some((pulled, manner))),
-                Ok(None) | Err(Error::NotFound) => {}
+                Err(Error::NotFound) => return Ok(None),
+                Ok(None) => {}
                 Err(fault) => return Err(fault),
             }
         }

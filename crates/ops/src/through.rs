@@ -134,10 +134,13 @@ impl PullThrough {
 
     /// The rule with the longest prefix of a path, and what follows it.
     fn rule(&self, account: &str, path: &TreePath) -> Option<(&Rule, String)> {
-        let rules = self.rules.iter().filter(|r| r.account == account && r.prefix.holds(path));
-        let rule = rules.max_by_key(|rule| rule.prefix.as_str().len())?;
+        // A prefix is a directory: what is asked for lies below it.
+        let below = |rule: &&Rule| {
+            rule.account == account && rule.prefix.holds(path) && rule.prefix != *path
+        };
+        let rule = self.rules.iter().filter(below).max_by_key(|rule| rule.prefix.as_str().len())?;
         let rest = path.as_str()[rule.prefix.as_str().len()..].trim_start_matches('/');
-        (!rest.is_empty()).then(|| (rule, rest.to_owned()))
+        Some((rule, rest.to_owned()))
     }
 
     /// What was learned of a path a moment ago.

@@ -44,6 +44,8 @@ const CONTRACT: &[&str] = &[
     "completeMultipart(token, mpid)",
     "abortMultipart(token, mpid)",
     "restartMultipart(token, mpid)",
+    "registerCallback(token, uri, flags=0, threshold=0)",
+    "listCallback(token)",
 ];
 
 /// Section 3: methods that answer with a bare integer, of those that are there.

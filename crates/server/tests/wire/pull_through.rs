@@ -68,6 +68,7 @@ fn misses_and_failures_are_remembered_for_a_moment() {
     }
     assert_eq!(get("/acme/broken"), 502);
     assert_eq!(get("/acme/"), 404, "a directory is not asked for");
+    server.admin_ok(&["account", "add", "other"], "");
     assert_eq!(get("/other/none"), 404, "nor is what no rule covers");
     let requests = nginx.requests();
     let count = |what: &str| requests.iter().filter(|r| r.contains(what)).count();
@@ -162,4 +163,18 @@ fn what_is_uploaded_meanwhile_stays() {
     // Whether its last byte comes says nothing of the file that counts.
     let _end = reader.is_closed_by_server();
     assert_eq!(anna.content("/r/f"), b"mine");
+}
+
+#[test]
+fn a_private_account_asks_for_nobody() {
+    let remote = Remote::with(b"secret plans");
+    let server = through(&[("", url(remote.port(), ""))], "");
+    server.admin_ok(&["account", "set", "acme", "--private", "true"], "");
+    for target in ["/acme/f", "/f"] {
+        assert_eq!(ask("GET", target).send(server.address()).status, 403);
+    }
+    assert!(remote.heads().is_empty(), "a remote was asked for somebody who may not");
+    let anna = server.login();
+    let got = anna.send(&ask("GET", "/acme/f").token(&anna.token));
+    assert_eq!((got.status, &*got.body), (200, &b"secret plans"[..]));
 }
