@@ -33,9 +33,8 @@ enum Verb {
     /// List, pause, resume or delete callbacks, which are told what happens to files.
     #[command(subcommand)]
     Callback(CallbackVerb),
-    /// Look at transfers from other servers, give them up or try them again.
-    #[command(subcommand)]
-    Jobs(JobsVerb),
+    /// List transfers from other servers, give them up or try them again.
+    Jobs(JobsArgs),
     /// Show what a running server has done.
     Status(DataArgs),
 }
@@ -163,19 +162,32 @@ enum UserVerb {
     },
 }
 
+/// Without a verb: list.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct JobsArgs {
+    #[command(subcommand)]
+    verb: Option<JobsVerb>,
+    #[command(flatten)]
+    list: ListJobsArgs,
+}
+
+#[derive(Debug, Args)]
+struct ListJobsArgs {
+    /// Those of one account.
+    #[arg(long)]
+    account: Option<String>,
+    /// Those in one state.
+    #[arg(long, value_parser = JobState::ALL.map(JobState::name))]
+    state: Option<String>,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
 #[derive(Debug, Subcommand)]
 enum JobsVerb {
     /// List the transfers that are queued, running, or not long over.
-    List {
-        /// Those of one account.
-        #[arg(long)]
-        account: Option<String>,
-        /// Those in one state.
-        #[arg(long, value_parser = JobState::ALL.map(JobState::name))]
-        state: Option<String>,
-        #[command(flatten)]
-        data: DataArgs,
-    },
+    List(ListJobsArgs),
     /// Give a transfer up; one that is running stops and leaves nothing.
     Cancel(JobArgs),
     /// Queue a transfer again that failed or was cancelled.
@@ -202,11 +214,13 @@ impl Cli {
         let plan = match Cli::parse().command {
             Verb::Serve(args) => return Ok(Plan::Serve(Box::new(config(args)?))),
             Verb::Status(data) => (data, Command::Status),
-            Verb::Jobs(JobsVerb::List { account, state, data }) => {
-                (data, Command::ListJobs { account, state })
-            }
-            Verb::Jobs(JobsVerb::Cancel(JobArgs { id, data })) => (data, Command::CancelJob { id }),
-            Verb::Jobs(JobsVerb::Retry(JobArgs { id, data })) => (data, Command::RetryJob { id }),
+            Verb::Jobs(JobsArgs { verb, list }) => match verb.unwrap_or(JobsVerb::List(list)) {
+                JobsVerb::List(ListJobsArgs { account, state, data }) => {
+                    (data, Command::ListJobs { account, state })
+                }
+                JobsVerb::Cancel(JobArgs { id, data }) => (data, Command::CancelJob { id }),
+                JobsVerb::Retry(JobArgs { id, data }) => (data, Command::RetryJob { id }),
+            },
             Verb::Account(AccountVerb::Add { name, data }) => (data, Command::AddAccount { name }),
             Verb::Account(AccountVerb::List(data)) => (data, Command::ListAccounts),
             Verb::Account(AccountVerb::Set { name, private, quota_bytes, quota_files, data }) => {
