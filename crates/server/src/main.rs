@@ -8,6 +8,7 @@ mod config;
 mod jobs;
 mod key;
 mod logging;
+mod process;
 mod serve;
 mod stop;
 
@@ -21,8 +22,7 @@ use ops::{Parts, Store, clock::SystemClock, vault::Vault};
 use crate::config::{Cli, Plan, Wiring};
 
 fn main() -> ExitCode {
-    // Files 0600, directories 0700, whoever makes them: an engine asks nobody for a mode.
-    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    process::settle();
     let plan = match Cli::read() {
         Ok(plan) => plan,
         Err(e) => return fail(&e),

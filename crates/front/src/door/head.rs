@@ -78,8 +78,7 @@ const fn bad(why: &'static str) -> Refusal {
 fn has_bare_line_feed(head: &[u8]) -> bool {
     // Empty lines before a request are no part of it.
     let begin = head.iter().position(|b| !b"\r\n".contains(b)).unwrap_or(head.len());
-    memchr::memchr_iter(b'\n', &head[begin..])
-        .any(|at| at == 0 || head[begin + at - 1] != b'\r')
+    memchr::memchr_iter(b'\n', &head[begin..]).any(|at| at == 0 || head[begin + at - 1] != b'\r')
 }
 
 /// Refuses what hyper would refuse by itself.
@@ -187,9 +186,9 @@ mod tests {
             assert_eq!(whole(lines), Err(400), "{lines:?}");
         }
         let judged = |head: &str| {
-            judge(head.as_bytes(), LIMITS).map(|found| found.map(|(len, _)| len)).map_err(|refusal| {
-                refusal.status().as_u16()
-            })
+            judge(head.as_bytes(), LIMITS)
+                .map(|found| found.map(|(len, _)| len))
+                .map_err(|refusal| refusal.status().as_u16())
         };
         assert_eq!(judged("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), Err(400));
         assert_eq!(judged("GET / HTTP/1.1\nHost: a\n\n"), Err(400));

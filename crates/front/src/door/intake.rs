@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn everything_goes_on_in_its_order_and_nothing_after_a_refusal() {
         let limits = Limits { bytes: 200, headers: 10 };
-        let good = b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+        let good =
+            b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: a\r\n\r\n";
         let chunks = b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         let good = [&good[..], chunks, good].concat();
         let bad = [&good[..], b"GET / HTTP/1.1\nHost: a\r\n\r\n", &good].concat();

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER},
+    header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER, X_CONTENT_TYPE_OPTIONS},
 };
 use ops::clock::{Clock, SystemClock};
 
@@ -39,6 +39,7 @@ impl Refusal {
         headers.insert(SERVER, HeaderValue::from_static("headwater"));
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let now = UNIX_EPOCH + Duration::from_secs(SystemClock.now().secs());
         if let Ok(now) = HeaderValue::from_str(&httpdate::fmt_http_date(now)) {
             headers.insert(DATE, now);

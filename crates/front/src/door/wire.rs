@@ -237,8 +237,7 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_millis(50);
-    const BOUNDS: Bounds =
-        Bounds { heads: head::Limits { bytes: 1000, headers: 10 }, stall: SOON };
+    const BOUNDS: Bounds = Bounds { heads: head::Limits { bytes: 1000, headers: 10 }, stall: SOON };
 
     fn wire<S>(stream: S, unread: &Unread) -> Wire<S> {
         Wire::new(stream, Peer { address: None }, Arc::clone(unread), BOUNDS)

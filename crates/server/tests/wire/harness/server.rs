@@ -23,11 +23,13 @@ pub(crate) struct Setup {
     pub(crate) password: Option<&'static str>,
     /// What is logged.
     pub(crate) log: &'static str,
+    /// What a shell does before it becomes the server, such as `ulimit -n 256`.
+    pub(crate) shell: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { config: None, password: Some(PASSWORD), log: "info" }
+        Self { config: None, password: Some(PASSWORD), log: "info", shell: "" }
     }
 }
 
@@ -66,7 +68,13 @@ impl Server {
         assert!(self.child.is_none(), "the server runs already");
         let out = self.dir.path().join("stdout");
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let serve = ["serve", "--listen", "127.0.0.1:0"];
+        let mut command = if self.setup.shell.is_empty() {
+            self.command(&serve)
+        } else {
+            let script = format!("{}\nexec \"$0\" \"$@\"", self.setup.shell);
+            self.command_of("/bin/sh", &[&["-c", &script, BINARY], &serve[..]].concat())
+        };
         command.args(["--account", ACCOUNT, "--user", USER]);
         if self.setup.config.is_some() {
             command.arg("--config").arg(self.dir.path().join("config.toml"));
@@ -128,9 +136,14 @@ impl Server {
         Client::login(self.address, user, password)
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// Ticks of processor time (100 a second) it has used so far.
     pub(crate) fn cpu_ticks(&self) -> u64 {
-        let pid = self.child.as_ref().unwrap().id();
+        let pid = self.pid();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
@@ -150,7 +163,7 @@ impl Server {
 
     /// Asks it to stop.
     pub(crate) fn ask_to_stop(&self) {
-        let pid = self.child.as_ref().unwrap().id().to_string();
+        let pid = self.pid().to_string();
         let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status().unwrap();
         assert!(sent.success());
     }
@@ -198,7 +211,11 @@ impl Server {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
+        self.command_of(BINARY, args)
+    }
+
+    fn command_of(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         for name in ["HEADWATER_DATA", "HEADWATER_CONFIG", "HEADWATER_PASSWORD", "HEADWATER_LOG"] {
             command.env_remove(name);
         }
