@@ -5,6 +5,7 @@
 //! engines. Only `clock` reads the time; plain functions over a transaction take `now`.
 
 pub mod admin;
+mod backoff;
 pub mod clock;
 pub mod content_type;
 pub mod event;
