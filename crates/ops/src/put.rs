@@ -67,7 +67,16 @@ pub struct Upload {
     landing: Landing,
     room: Room,
     slot: Slot,
-    kind: EventKind,
+    occasion: Occasion,
+}
+
+/// Why a file is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// A client uploads it.
+    Upload,
+    /// A GET made us fetch it: it replaces nothing.
+    Miss,
 }
 
 impl Store {
@@ -105,14 +114,14 @@ impl Store {
         let slot = self.0.slots.take(caller.account)?;
         let landing = Landing::inline(self, caller.account);
         let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
-        Ok(Upload { store, caller, landing, room, slot, kind: EventKind::Upload })
+        Ok(Upload { store, caller, landing, room, slot, occasion: Occasion::Upload })
     }
 
     /// Begins to store what a GET made us fetch: it counts among nobody's uploads, and replaces nothing.
     pub(crate) fn pulled(&self, caller: &Caller) -> Upload {
         let landing = Landing::inline(self, caller.account);
         let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
-        Upload { store, caller, landing, room, slot: Slot::none(), kind: EventKind::Pull }
+        Upload { store, caller, landing, room, slot: Slot::none(), occasion: Occasion::Miss }
     }
 }
 
@@ -168,7 +177,11 @@ impl Upload {
         let path = caller.full(&spec.path);
         let exposed = landing.hide().filter(|e| spec.expose == Expose::Partial && e.is_at(&path));
         let landed = landing.end(spec.checksum).await?;
-        let (now, kind) = (store.now(), self.kind);
+        let now = store.now();
+        let (kind, replaces) = match self.occasion {
+            Occasion::Upload => (EventKind::Upload, true),
+            Occasion::Miss => (EventKind::Pull, false),
+        };
         let name = spec.path.name().unwrap_or("");
         let attrs = FileAttrs {
             owner: caller.owner,
@@ -183,7 +196,7 @@ impl Upload {
         landed
             .place(&store, move |tx, content| {
                 let spot = may_put(tx, &caller, &spec.path, spec.parents)?;
-                if kind == EventKind::Pull && spot.at.file.is_some() {
+                if !replaces && spot.at.file.is_some() {
                     return Err(Error::Exists);
                 }
                 place(tx, &caller, &spot, kind, attrs.clone(), content, now)
