@@ -180,12 +180,22 @@ impl Server {
 
     /// Runs one of the operator's commands over this data directory.
     pub(crate) fn admin(&self, args: &[&str], stdin: &str) -> Output {
+        self.admin_bytes(args, stdin.as_bytes())
+    }
+
+    /// The same with any bytes on its standard input.
+    pub(crate) fn admin_bytes(&self, args: &[&str], stdin: &[u8]) -> Output {
+        let mut child = self.admin_begun(args);
+        // A command that reads nothing may have closed its end.
+        let _unread = child.stdin.take().unwrap().write_all(stdin);
+        child.wait_with_output().unwrap()
+    }
+
+    /// Begins one.
+    pub(crate) fn admin_begun(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // A command that reads nothing may have closed its end.
-        let _unread = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-        child.wait_with_output().unwrap()
+        command.spawn().unwrap()
     }
 
     /// The same, for a command that must succeed; returns what it printed.
