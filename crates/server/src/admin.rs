@@ -4,6 +4,7 @@
 //! A server that does not run is opened by the command itself; the semantics are the same, in `ops::admin`.
 
 mod callbacks;
+mod fsck;
 mod jobs;
 mod url;
 
@@ -25,6 +26,7 @@ use tokio::{
 
 use crate::{config::Wiring, stop::Stop};
 
+pub(crate) use fsck::{Fsck, run as fsck};
 pub(crate) use url::{SignCommand, UrlCommand};
 
 /// Longest question, in bytes.
@@ -80,6 +82,9 @@ pub(crate) enum Command {
         id: String,
     },
     Status,
+    Fsck {
+        deep: bool,
+    },
     Url(UrlCommand),
 }
 
@@ -172,6 +177,7 @@ async fn execute(store: &Store, command: Command) -> anyhow::Result<Value> {
             let status = store.status();
             Ok(json!({ "commits": status.catalog.commits, "groups": status.catalog.groups }))
         }
+        Command::Fsck { deep } => fsck::online(store, deep).await,
         Command::Url(command) => url::execute(store, command).await,
     }
 }

@@ -20,6 +20,9 @@ use ops::{Parts, Store, clock::SystemClock, vault::Vault};
 
 use crate::config::{Cli, Plan, Wiring};
 
+/// What a check exits with that could not look.
+const NOT_LOOKED: u8 = 2;
+
 fn main() -> ExitCode {
     // Files 0600, directories 0700, whoever makes them: an engine asks nobody for a mode.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
@@ -33,14 +36,20 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match plan {
-            Plan::Serve(config) => serve::run(*config).await,
-            Plan::Admin { data, command } => admin::run(&data, command).await,
+            Plan::Serve(config) => serve::run(*config).await.map(|()| ExitCode::SUCCESS),
+            Plan::Admin { data, command } => {
+                admin::run(&data, command).await.map(|()| ExitCode::SUCCESS)
+            }
+            Plan::Fsck { data, fsck } => Ok(admin::fsck(&data, fsck).await.unwrap_or_else(|e| {
+                fail(&e);
+                ExitCode::from(NOT_LOOKED)
+            })),
         }
     });
     // A thread of the blocking pool that hangs on a dead disk must not hold the exit.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(e) => fail(&e),
     }
 }

@@ -24,7 +24,7 @@ use anyhow::{Context, anyhow};
 use model::Secret;
 use ops::{link::PublicUrl, through::PullThrough};
 
-use crate::admin::Command;
+use crate::admin::{Command, Fsck};
 
 pub(crate) use command_line::Cli;
 
@@ -32,6 +32,13 @@ pub(crate) use command_line::Cli;
 pub(crate) enum Plan {
     /// Serve.
     Serve(Box<Config>),
+    /// Look at what is stored.
+    Fsck {
+        /// The data directory.
+        data: PathBuf,
+        /// What is asked for.
+        fsck: Fsck,
+    },
     /// One question to a server, running or not.
     Admin {
         /// The data directory.
