@@ -50,10 +50,14 @@ pub struct Founded {
 }
 
 /// How the service is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Write transactions and the groups they were made durable in, since the start.
     pub catalog: Stats,
+    /// Why nothing is written now, if nothing is.
+    pub read_only: Option<String>,
+    /// Why no uploads are taken now, if none are.
+    pub refuses_uploads: Option<String>,
 }
 
 /// What an operator sees of an account.
@@ -224,7 +228,12 @@ impl Store {
 
     /// How the service is doing.
     pub fn status(&self) -> Status {
-        Status { catalog: self.0.catalog.stats() }
+        let reason = |may: Result<()>| may.err().map(|e| e.to_string());
+        Status {
+            catalog: self.0.catalog.stats(),
+            read_only: reason(self.0.catalog.check_writable()),
+            refuses_uploads: reason(self.may_grow(1)),
+        }
     }
 }
 

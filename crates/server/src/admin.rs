@@ -175,7 +175,10 @@ async fn execute(store: &Store, command: Command) -> anyhow::Result<Value> {
         Command::RetryJob { id } => jobs::retry(store, &id).await,
         Command::Status => {
             let status = store.status();
-            Ok(json!({ "commits": status.catalog.commits, "groups": status.catalog.groups }))
+            Ok(json!({
+                "commits": status.catalog.commits, "groups": status.catalog.groups,
+                "read_only": status.read_only, "refuses_uploads": status.refuses_uploads,
+            }))
         }
         Command::Fsck { deep } => fsck::online(store, deep).await,
         Command::Url(command) => url::execute(store, command).await,

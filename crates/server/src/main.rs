@@ -73,8 +73,8 @@ fn open(data: &Path, wiring: Wiring) -> anyhow::Result<Opened> {
     let key = key::read_or_make(data)?;
     let catalog = Embedded::open(data.join("catalog"), catalog::embedded::Options::default())
         .with_context(|| format!("opening the catalog in {}", data.display()))?;
-    let blobs =
-        Local::open(data).with_context(|| format!("opening blobs in {}", data.display()))?;
+    let blobs = Local::open_keeping(data, wiring.reserve_bytes)
+        .with_context(|| format!("opening blobs in {}", data.display()))?;
     let store = Store::new(Parts {
         catalog: Catalog::new(Arc::new(catalog)),
         blobs: Arc::new(blobs),

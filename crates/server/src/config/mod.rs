@@ -71,6 +71,8 @@ pub(crate) struct Wiring {
     pub(crate) outbound: outbound::Client,
     pub(crate) through: Arc<PullThrough>,
     pub(crate) public_url: Option<PublicUrl>,
+    /// Bytes of the disk that uploads leave free.
+    pub(crate) reserve_bytes: u64,
 }
 
 impl Wiring {
