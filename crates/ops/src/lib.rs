@@ -10,6 +10,7 @@ pub mod clock;
 pub mod content_type;
 pub mod event;
 pub mod fetch;
+pub mod fsck;
 pub mod get;
 mod landing;
 pub mod link;
@@ -60,6 +61,8 @@ pub struct Store(Arc<Shared>);
 struct Shared {
     catalog: Catalog,
     blobs: Arc<dyn Blobs>,
+    /// From before anything was stored by this process.
+    started: Time,
     clock: Arc<dyn Clock>,
     vault: Vault,
     public_url: Option<link::PublicUrl>,
@@ -136,6 +139,7 @@ impl Store {
         Self(Arc::new(Shared {
             catalog: parts.catalog,
             blobs: parts.blobs,
+            started: parts.clock.now(),
             clock: parts.clock,
             vault: parts.vault,
             public_url: parts.public_url,

@@ -3,6 +3,7 @@
 //! A server that does not run is opened by the command itself; the semantics are the same, in `ops::admin`.
 
 mod callbacks;
+mod fsck;
 mod jobs;
 mod socket;
 mod url;
@@ -14,6 +15,7 @@ use ops::{AccountChange, NewUser, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub(crate) use fsck::{Fsck, run as fsck};
 pub(crate) use socket::{Done, Notes, Reach, Socket, line};
 pub(crate) use url::{SignCommand, UrlCommand};
 
@@ -67,6 +69,9 @@ pub(crate) enum Command {
         id: String,
     },
     Status,
+    Fsck {
+        deep: bool,
+    },
     Url(UrlCommand),
     /// Files follow (`crate::import`), put where this user would put them.
     Import {
@@ -158,6 +163,7 @@ async fn answer(store: &Store, command: Command) -> anyhow::Result<Value> {
                 "read_only": status.read_only, "refuses_uploads": status.refuses_uploads,
             }))
         }
+        Command::Fsck { deep } => fsck::online(store, deep).await,
         Command::Url(command) => url::execute(store, command).await,
         Command::Import { .. } => anyhow::bail!("files are imported over a connection of their own"),
     }

@@ -21,6 +21,9 @@ use ops::{Parts, Store, clock::SystemClock, vault::Vault};
 
 use crate::config::{Cli, Plan, Wiring};
 
+/// What a check exits with that could not look.
+const NOT_LOOKED: u8 = 2;
+
 fn main() -> ExitCode {
     // Files 0600, directories 0700, whoever makes them: an engine asks nobody for a mode.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
@@ -37,6 +40,10 @@ fn main() -> ExitCode {
             Plan::Serve(config) => serve::run(*config).await.map(|()| ExitCode::SUCCESS),
             Plan::Admin { data, command } => admin::run(&data, command).await,
             Plan::Import { data, import } => import::run(&data, import).await,
+            Plan::Fsck { data, fsck } => Ok(admin::fsck(&data, fsck).await.unwrap_or_else(|e| {
+                fail(&e);
+                ExitCode::from(NOT_LOOKED)
+            })),
         }
     });
     // A thread of the blocking pool that hangs on a dead disk must not hold the exit.
