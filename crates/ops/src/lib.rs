@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod backoff;
+pub mod backup;
 pub mod clock;
 pub mod content_type;
 pub mod event;
@@ -78,6 +79,8 @@ struct Shared {
     outbound: outbound::Client,
     jobs: fetch::Jobs,
     through: Arc<through::PullThrough>,
+    /// Held to read while all blobs are copied, to write while blobs are removed.
+    removals: tokio::sync::RwLock<()>,
 }
 
 /// What a [`Store`] is put together from.
@@ -155,6 +158,7 @@ impl Store {
             outbound: parts.outbound,
             jobs: fetch::Jobs::default(),
             through: parts.through,
+            removals: tokio::sync::RwLock::default(),
         }))
     }
 

@@ -30,7 +30,7 @@ pub(crate) async fn run(data: &Path, fsck: Fsck) -> anyhow::Result<ExitCode> {
         Reach::Running(_) if repair => {
             bail!("a server runs on {}: stop it to repair", data.display());
         }
-        Reach::Own(opened) => {
+        Reach::Own(opened, _) => {
             value(&opened.store.fsck(Options { deep, repair, online: false }).await?)
         }
         running => running.ask(&Command::Fsck { deep }, |note| eprintln!("{note}")).await?.answer,

@@ -6,7 +6,12 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use model::{JobState, Secret, TreePath};
 
-use super::{Config, Plan, file::Written, import::ImportVerb, url::UrlVerb};
+use super::{
+    Config, Plan,
+    file::Written,
+    import::{ExportArgs, ImportVerb},
+    url::UrlVerb,
+};
 use crate::admin::{Command, Fsck};
 
 /// A self-hosted origin store that speaks the Agile origin-storage API.
@@ -38,6 +43,8 @@ enum Verb {
     /// Check that all that is stored holds together. Exit code 0: it does; 1: something is left that does not; 2: it could
     /// not be looked at.
     Fsck(FsckArgs),
+    /// Make a snapshot of everything in another directory, while the server serves.
+    Export(ExportArgs),
     /// Bring in files that are elsewhere, with their times; what is there already is not sent twice.
     #[command(subcommand)]
     Import(ImportVerb),
@@ -237,6 +244,7 @@ impl Cli {
             Verb::Fsck(FsckArgs { deep, repair, json, data }) => {
                 return Ok(Plan::Fsck { data: data.data, fsck: Fsck { deep, repair, json } });
             }
+            Verb::Export(args) => return args.plan(),
             Verb::Import(verb) => return Ok(verb.plan()),
             Verb::Status(data) => (data, Command::Status),
             Verb::Jobs(JobsArgs { verb, list }) => match verb.unwrap_or(JobsVerb::List(list)) {

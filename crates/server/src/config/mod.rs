@@ -50,6 +50,15 @@ pub(crate) enum Plan {
         /// The question.
         command: Command,
     },
+    /// A snapshot into an empty data directory.
+    Restore {
+        /// The data directory.
+        data: PathBuf,
+        /// The snapshot.
+        from: PathBuf,
+        /// Whether every byte of the copy is read back.
+        deep: bool,
+    },
     /// Files that are elsewhere into the store.
     Import {
         /// The data directory.
