@@ -140,9 +140,7 @@ impl Exposed {
             progress.end = Some(if as_said { End::Whole } else { End::GivenUp });
         });
     }
-}
 
-impl Exposed {
     /// A reader of this upload.
     pub(crate) fn follow(&self) -> Following {
         let changes = self.live.progress.subscribe();
@@ -175,7 +173,8 @@ impl Live {
     }
 }
 
-/// A file that is read while it arrives. A clone reads by itself. What was taken up is followed to its end, whatever the name means meanwhile.
+/// A file that is read while it arrives. A clone reads by itself. What was taken up is followed to its end, whatever the
+/// name means meanwhile.
 #[derive(Clone)]
 pub struct Following {
     live: Arc<Live>,

@@ -67,7 +67,16 @@ pub struct Upload {
     landing: Landing,
     room: Room,
     slot: Slot,
-    kind: EventKind,
+    occasion: Occasion,
+}
+
+/// Why a file is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// A client uploads it.
+    Upload,
+    /// A GET made us fetch it: it replaces nothing.
+    Miss,
 }
 
 impl Store {
@@ -76,7 +85,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::ParentMissing`], [`Error::IsDirectory`], [`Error::NotDirectory`], [`Error::Denied`],
-    /// [`Error::InvalidPath`] (the root), [`Error::InvalidMtime`], [`Error::OverQuota`].
+    /// [`Error::InvalidPath`] (the root), [`Error::InvalidMtime`], [`Error::OverQuota`], [`Error::Full`],
+    /// [`Error::Storage`] (nothing is written any more).
     pub async fn check_put(
         &self,
         caller: &Caller,
@@ -86,15 +96,22 @@ impl Store {
         if spec.mtime.is_some_and(|mtime| mtime > limits::MTIME_MAX) {
             return Err(Error::InvalidMtime);
         }
+        let bytes = quota::at_least(len);
         let (caller, path, parents) = (caller.clone(), spec.path.clone(), spec.parents);
-        self.0
-            .catalog
-            .read(move |tx| {
-                let room = may_put(tx, &caller, &path, parents)?.room(tx, caller.account)?;
-                room.takes(quota::at_least(len))?;
-                Ok(room)
-            })
-            .await
+        let may = move |tx: &mut dyn Read| {
+            let room = may_put(tx, &caller, &path, parents)?.room(tx, caller.account)?;
+            room.takes(bytes)?;
+            Ok(room)
+        };
+        let room = self.0.catalog.read(may).await?;
+        self.may_grow(bytes)?;
+        Ok(room)
+    }
+
+    /// Whether the store takes so many more bytes now. What makes nothing larger does not ask.
+    pub(crate) fn may_grow(&self, bytes: u64) -> Result<()> {
+        self.0.catalog.check_writable()?;
+        self.0.blobs.takes(bytes)
     }
 
     /// Begins an upload. It counts among the account's until it is dropped or done.
@@ -105,14 +122,21 @@ impl Store {
         let slot = self.0.slots.take(caller.account)?;
         let landing = Landing::inline(self, caller.account);
         let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
-        Ok(Upload { store, caller, landing, room, slot, kind: EventKind::Upload })
+        Ok(Upload { store, caller, landing, room, slot, occasion: Occasion::Upload })
+    }
+
+    /// Begins to store what the operator imports: it counts among nobody's uploads.
+    pub fn import(&self, caller: &Caller) -> Upload {
+        let landing = Landing::inline(self, caller.account);
+        let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
+        Upload { store, caller, landing, room, slot: Slot::none(), occasion: Occasion::Upload }
     }
 
     /// Begins to store what a GET made us fetch: it counts among nobody's uploads, and replaces nothing.
     pub(crate) fn pulled(&self, caller: &Caller) -> Upload {
         let landing = Landing::inline(self, caller.account);
         let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
-        Upload { store, caller, landing, room, slot: Slot::none(), kind: EventKind::Pull }
+        Upload { store, caller, landing, room, slot: Slot::none(), occasion: Occasion::Miss }
     }
 }
 
@@ -168,7 +192,11 @@ impl Upload {
         let path = caller.full(&spec.path);
         let exposed = landing.hide().filter(|e| spec.expose == Expose::Partial && e.is_at(&path));
         let landed = landing.end(spec.checksum).await?;
-        let (now, kind) = (store.now(), self.kind);
+        let now = store.now();
+        let (kind, replaces) = match self.occasion {
+            Occasion::Upload => (EventKind::Upload, true),
+            Occasion::Miss => (EventKind::Pull, false),
+        };
         let name = spec.path.name().unwrap_or("");
         let attrs = FileAttrs {
             owner: caller.owner,
@@ -183,7 +211,7 @@ impl Upload {
         landed
             .place(&store, move |tx, content| {
                 let spot = may_put(tx, &caller, &spec.path, spec.parents)?;
-                if kind == EventKind::Pull && spot.at.file.is_some() {
+                if !replaces && spot.at.file.is_some() {
                     return Err(Error::Exists);
                 }
                 place(tx, &caller, &spot, kind, attrs.clone(), content, now)

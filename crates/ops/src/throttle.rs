@@ -13,6 +13,8 @@ use std::{
 
 use model::Time;
 
+use crate::backoff;
+
 /// How wrong passwords are slowed down; every number has the unit in its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlowDown {
@@ -141,8 +143,8 @@ impl Throttle {
             record.wrong = record.wrong.saturating_add(1);
             record.last_wrong = now;
             if let Some(past) = record.wrong.checked_sub(free).filter(|p| *p > 0) {
-                let delay = self.rules.first_delay_ms.saturating_mul(1 << (past - 1).min(20));
-                let next = now.0.saturating_add(delay.min(self.rules.longest_delay_ms));
+                let (first, longest) = (self.rules.first_delay_ms, self.rules.longest_delay_ms);
+                let next = now.0.saturating_add(backoff::delay(first, longest, past - 1));
                 record.next = Time(record.next.0.max(next));
             }
         }

@@ -14,6 +14,8 @@ mod options;
 mod overlay;
 mod record;
 mod room;
+mod rows;
+mod scrub;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,7 @@ use self::room::Room;
 use self::source::Frozen;
 use self::view::View;
 use self::writer::Writer;
+use crate::audit::AuditJob;
 use crate::{Engine, ReadJob, Stats, WriteJob};
 
 /// The format this release writes. A release that changes keys raises it and brings older catalogs up when it opens
@@ -122,11 +125,24 @@ impl Engine for Embedded {
         }
     }
 
+    fn audit(&self, job: Box<dyn AuditJob>) {
+        let core = Arc::clone(&self.core);
+        let run = move || job.run(Ok(&Frozen::new(&core.db)));
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(run)),
+            Err(_) => run(),
+        }
+    }
+
     fn stats(&self) -> Stats {
         Stats {
             commits: self.core.commits.load(Ordering::Relaxed),
             groups: self.core.groups.load(Ordering::Relaxed),
         }
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.core.check_writable()
     }
 }
 
@@ -149,6 +165,11 @@ impl Core {
         );
         // Only the first reason counts.
         drop(self.stopped.set(why.to_owned()));
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check_stopped()?;
+        self.room.check()
     }
 
     fn check_stopped(&self) -> Result<()> {

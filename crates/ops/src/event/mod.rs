@@ -157,7 +157,7 @@ impl Store {
             Ok(id)
         };
         let id = self.0.catalog.write(add).await?;
-        self.0.bell.ring();
+        self.0.bell.ring_for_callbacks();
         Ok(NewCallback { id, secret })
     }
 
@@ -208,7 +208,7 @@ impl Store {
             change(tx, account, id, |callback| callback.state = state)
         };
         self.0.catalog.write(set).await?;
-        self.0.bell.ring();
+        self.0.bell.ring_for_callbacks();
         Ok(())
     }
 }

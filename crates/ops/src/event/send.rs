@@ -1,10 +1,15 @@
 //! Telling callbacks what waits for them: at least once, in order for each path, later and later when it is not taken, and
 //! not at all when it is too old.
 //!
-//! What does not live here: what an event looks like on the wire (a [`Wording`] says that), and how events come into the outbox. Nothing here needs to
-//! survive a restart: what is left in the outbox was not told, or not remembered as told.
+//! What does not live here: what an event looks like on the wire (a [`Wording`] says that), and how events come into the
+//! outbox. Nothing here needs to survive a restart: what is left in the outbox was not told, or not remembered as told.
 
-use std::{collections::HashSet, pin::pin, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use catalog::Tx;
@@ -13,7 +18,7 @@ use outbound::{Header, Location, Post};
 use tokio::{sync::Notify, task::JoinSet};
 
 use super::{BOUND_TO, Limits, change};
-use crate::Store;
+use crate::{Store, backoff};
 
 /// Events told at the same time to one callback.
 const TOLD_AT_ONCE: usize = 8;
@@ -53,20 +58,35 @@ pub type Wording = fn(&Delivery, Time) -> Result<Letter>;
 
 /// Rung when there may be something to tell.
 #[derive(Default)]
-pub(crate) struct Bell(Notify);
+pub(crate) struct Bell {
+    wake: Notify,
+    /// Whether anybody may want to hear of anything: where nobody does, changes wake nobody.
+    heard: AtomicBool,
+}
 
 impl Bell {
-    /// Wakes whoever tells, now or when they are done.
+    /// Something happened to files. Wakes whoever tells, now or when they are done, if there may be a callback.
     pub(crate) fn ring(&self) {
-        self.0.notify_one();
+        if self.heard.load(Ordering::Acquire) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Something happened to callbacks. They are looked for after this, and with them what happened meanwhile.
+    pub(crate) fn ring_for_callbacks(&self) {
+        self.heard.store(true, Ordering::Release);
+        self.wake.notify_one();
     }
 }
 
 impl Store {
     /// Tells callbacks what happens, for ever.
     pub async fn tell_callbacks(&self, wording: Wording) {
-        let (mut at_work, mut ids) = (JoinSet::new(), HashSet::new());
+        let bell = &self.0.bell;
+        // Who is being told, by task: one that panicked is served again, too.
+        let (mut at_work, mut told) = (JoinSet::new(), HashMap::new());
         loop {
+            bell.heard.store(true, Ordering::Release);
             let (callbacks, idle) = match self.0.catalog.scan(|tx| tx.all_callbacks()).await {
                 Ok(callbacks) => {
                     let idle = callbacks.is_empty();
@@ -77,30 +97,29 @@ impl Store {
                     (Vec::new(), false)
                 }
             };
+            // Whoever registers one after the look rings for it, and is not missed.
+            bell.heard.store(!idle, Ordering::Release);
             for callback in callbacks {
                 // One that is slow, or away, holds up nobody else.
-                if ids.insert(callback.id) {
-                    let store = self.clone();
-                    at_work.spawn(async move {
-                        let id = callback.id;
+                if told.values().all(|id| *id != callback.id) {
+                    let (store, id) = (self.clone(), callback.id);
+                    let task = at_work.spawn(async move {
                         if let Err(error) = store.serve(callback, wording).await {
                             tracing::error!(%error, callback = id.0, "telling a callback");
                         }
-                        id
                     });
+                    told.insert(task.id(), id);
                 }
             }
             let mut pause = pin!(tokio::time::sleep(PAUSE));
             loop {
                 tokio::select! {
-                    () = self.0.bell.0.notified() => break,
+                    () = bell.wake.notified() => break,
                     // Without callbacks there is nothing to look for before somebody rings.
                     () = &mut pause, if !idle => break,
-                    Some(done) = at_work.join_next() => match done {
-                        Ok(id) => { ids.remove(&id); }
-                        // Which one it was is not known: it is served again when no other is at work.
-                        Err(_) if at_work.is_empty() => ids.clear(),
-                        Err(_) => {}
+                    Some(done) = at_work.join_next_with_id() => {
+                        let task = done.map_or_else(|panicked| panicked.id(), |(task, ())| task);
+                        told.remove(&task);
                     },
                 }
             }
@@ -202,7 +221,7 @@ impl Store {
                 Ok(()) => Fate::Told,
                 Err(error) => {
                     tracing::warn!(%error, callback = id.0, event = event.id, "an event was not taken");
-                    fate(&event, limits, now, jitter()?)
+                    fate(&event, limits, now, backoff::random())
                 }
             };
             after.push((event, fate));
@@ -284,21 +303,14 @@ enum Fate {
 
 /// What becomes of one that was not taken. `jitter`: any number, so that many do not come back at one moment.
 fn fate(event: &Event, limits: Limits, now: Time, jitter: u64) -> Fate {
-    let delay_secs = limits
-        .first_delay_secs
-        .saturating_mul(1 << event.attempts.min(30))
-        .min(limits.longest_delay_secs);
-    let delay_ms = delay_secs.saturating_mul(1000);
+    let (first, longest) = (limits.first_delay_secs, limits.longest_delay_secs);
+    let delay_ms = backoff::delay(first, longest, event.attempts).saturating_mul(1000);
     let next = Time(now.0.saturating_add(delay_ms).saturating_add(jitter % (delay_ms / 4 + 1)));
     if now.since(event.time) > limits.age_secs.saturating_mul(1000) {
         Fate::Dead
     } else {
         Fate::Later(next)
     }
-}
-
-fn jitter() -> Result<u64> {
-    getrandom::u64().map_err(|e| Error::Storage(format!("no randomness: {e}")))
 }
 
 /// Gives an event up.

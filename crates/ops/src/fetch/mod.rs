@@ -21,7 +21,7 @@ use model::{
 use outbound::{Credentials, Location};
 use tokio::sync::Notify;
 
-use crate::{Parents, Store, put::may_put, quota};
+use crate::{Parents, Store, backoff, put::may_put, quota};
 
 /// Limits of transfers from other servers, with their units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -328,19 +328,18 @@ fn checksum_of(location: &Location) -> Result<Option<Digest>> {
 /// Milliseconds before the next attempt: doubling, and of that a random part between a half and all of it, so that what
 /// failed together does not come back together. Not before `asked_ms`, as far as the longest pause allows.
 fn delay_ms(limits: &Limits, attempts: u32, random: u32, asked_ms: u64) -> u64 {
-    let doubled = limits.first_delay_ms.saturating_mul(1 << attempts.saturating_sub(1).min(40));
-    let whole = doubled.min(limits.longest_delay_ms);
+    let (first, longest) = (limits.first_delay_ms, limits.longest_delay_ms);
+    let whole = backoff::delay(first, longest, attempts.saturating_sub(1));
     let half = whole / 2;
     let jittered = half + (whole - half) * u64::from(random >> 16) / u64::from(u16::MAX);
-    jittered.max(asked_ms.min(limits.longest_delay_ms))
+    jittered.max(asked_ms.min(longest))
 }
 
 /// When a job that failed runs again.
 fn next_time(limits: &Limits, attempts: u32, asked_ms: u64, now: Time) -> Time {
-    let mut random = [0; 4];
-    // Without randomness there is no jitter.
-    let _none = getrandom::fill(&mut random);
-    Time(now.0 + delay_ms(limits, attempts, u32::from_be_bytes(random), asked_ms))
+    // The upper half is as random as the whole.
+    let random = u32::try_from(backoff::random() >> 32).unwrap_or(0);
+    Time(now.0 + delay_ms(limits, attempts, random, asked_ms))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod command_line;
 mod file;
+mod import;
 mod limits;
 mod pull;
 mod through;
@@ -24,7 +25,10 @@ use anyhow::{Context, anyhow};
 use model::Secret;
 use ops::{link::PublicUrl, through::PullThrough};
 
-use crate::admin::Command;
+use crate::{
+    admin::{Command, Fsck},
+    import::Import,
+};
 
 pub(crate) use command_line::Cli;
 
@@ -32,12 +36,35 @@ pub(crate) use command_line::Cli;
 pub(crate) enum Plan {
     /// Serve.
     Serve(Box<Config>),
+    /// Look at what is stored.
+    Fsck {
+        /// The data directory.
+        data: PathBuf,
+        /// What is asked for.
+        fsck: Fsck,
+    },
     /// One question to a server, running or not.
     Admin {
         /// The data directory.
         data: PathBuf,
         /// The question.
         command: Command,
+    },
+    /// A snapshot into an empty data directory.
+    Restore {
+        /// The data directory.
+        data: PathBuf,
+        /// The snapshot.
+        from: PathBuf,
+        /// Whether every byte of the copy is read back.
+        deep: bool,
+    },
+    /// Files that are elsewhere into the store.
+    Import {
+        /// The data directory.
+        data: PathBuf,
+        /// Which files, and where they go.
+        import: Import,
     },
 }
 
@@ -64,6 +91,8 @@ pub(crate) struct Wiring {
     pub(crate) outbound: outbound::Client,
     pub(crate) through: Arc<PullThrough>,
     pub(crate) public_url: Option<PublicUrl>,
+    /// Bytes of the disk that uploads leave free.
+    pub(crate) reserve_bytes: u64,
 }
 
 impl Wiring {
