@@ -137,11 +137,6 @@ impl Server {
         Client::login(self.address, user, password)
     }
 
-    /// The process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
-    }
-
     /// Ticks of processor time (100 a second) it has used so far.
     pub(crate) fn cpu_ticks(&self) -> u64 {
         let pid = self.pid();
