@@ -81,8 +81,7 @@ fn everything_comes_back() {
     let id = serde_json::from_str::<Value>(&secret).unwrap()["id"].clone();
     assert!(other.admin_ok(&["url", "secret", "list", "acme"], "").contains(id.as_str().unwrap()));
     // The key that secrets are sealed with came along.
-    let sign =
-        ["url", "sign", "/acme/d/1", "--account", "acme", "--public-url", "https://cdn.example"];
+    let sign = ["url", "sign", "acme", "/d/1", "--public-url", "https://cdn.example"];
     assert!(other.admin_ok(&sign, "").contains("https://cdn.example/acme/d/1?"));
     same.put("/new", &noise(1, 100_000));
     assert_eq!(other.admin(&["fsck", "--deep"], "").status.code(), Some(0));
