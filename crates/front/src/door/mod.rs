@@ -8,6 +8,7 @@
 mod accept;
 mod connection;
 mod framing;
+pub(crate) mod fuzzing;
 mod head;
 mod intake;
 mod refusal;

@@ -62,7 +62,7 @@ fn a_mixed_load_leaves_nothing_behind() {
         Server::start_with(Setup { config: Some(config), log: "warn", ..Setup::default() });
     let (pid, anna) = (server.pid(), server.login());
     anna.put("/large", &noise(1, 8 << 20));
-    let (rounds, end) = if full() { (60, Duration::from_secs(300)) } else { (8, Duration::ZERO) };
+    let (rounds, end) = if full() { (60, Duration::from_secs(300)) } else { (4, Duration::ZERO) };
     let begun = Instant::now();
     let mut seen: Vec<(f64, u64, Option<usize>)> = Vec::new();
     while seen.len() < 4 || begun.elapsed() < end {

@@ -60,10 +60,12 @@ fn slow_ones(address: SocketAddr, token: &str, count: usize) -> Vec<Slow> {
         .collect()
 }
 
-/// Whether the server ends the connection; what it still sends is taken.
-fn is_cut(stream: &mut TcpStream) -> bool {
+/// Whether the server ends the connection in time; what it still sends is taken.
+fn is_cut(stream: &mut TcpStream, end: Instant) -> bool {
     let mut buffer = vec![0; 1 << 16];
     loop {
+        let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        stream.set_read_timeout(Some(left)).unwrap();
         match stream.read(&mut buffer) {
             Ok(0) => return true,
             Ok(_) => {}
@@ -126,7 +128,7 @@ fn prepare(setup: Setup) -> (Server, Client) {
 fn slow_clients_are_cut_and_nobody_waits_for_them() {
     let count = 2_000;
     let (server, anna) = prepare(Setup { config: Some(SHORT.to_owned()), ..Setup::default() });
-    let requests = if full() { 200 } else { 25 };
+    let requests = if full() { 200 } else { 15 };
     good_ones(&anna, requests, "alone");
     let before = proc::descriptors(server.pid());
     let mut slow = slow_ones(server.address(), &anna.token, count);
@@ -146,7 +148,9 @@ fn slow_clients_are_cut_and_nobody_waits_for_them() {
         });
         good_ones(&anna, requests, &format!("beside {count} slow connections"));
         let begun = Instant::now();
-        let cut = slow.iter_mut().filter_map(|slow| is_cut(&mut slow.stream).then_some(())).count();
+        let end = begun + PATIENCE;
+        let cut = slow.iter_mut().filter_map(|slow| is_cut(&mut slow.stream, end).then_some(()));
+        let cut = cut.count();
         println!("{cut} of {count} cut, the last {:.1} s later", begun.elapsed().as_secs_f64());
         over.store(true, Ordering::Relaxed);
         assert_eq!(cut, count);
@@ -169,10 +173,10 @@ fn few_descriptors() {
     let (server, anna) = prepare(setup);
     assert_eq!(proc::limit(server.pid(), "Max open files"), "256");
     assert!(server.log().contains("fewer connections than configured"), "{}", server.log());
-    let requests = if full() { 100 } else { 20 };
+    let requests = if full() { 100 } else { 10 };
     good_ones(&anna, requests, "256 descriptors, alone");
     // More than the server may hold: those that it does not hold yet wait to be accepted.
-    let slow = slow_ones(server.address(), &anna.token, 400);
+    let slow = slow_ones(server.address(), &anna.token, 250);
     let most = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -184,7 +188,7 @@ fn few_descriptors() {
             }
         });
         // Good clients that come now wait their turn: ever fewer are before them, and each for a second at most.
-        good_ones(&anna, 2, "256 descriptors, beside 400 slow connections");
+        good_ones(&anna, 2, "256 descriptors, beside 250 slow connections");
         most.store(true, Ordering::Relaxed);
     });
     drop(slow);
@@ -221,6 +225,8 @@ fn accepting_goes_on_after_it_failed() {
         })
         .collect();
     wait_until("a failed accept", || server.log().contains("no connection could be accepted"));
+    // It rests between attempts: a second of them is some ten lines.
+    thread::sleep(Duration::from_secs(1));
     // Who is in goes on.
     assert_eq!(own.ask(&ask("GET", "/acme/small")).body, b"small");
     limit(20_000);
@@ -231,6 +237,6 @@ fn accepting_goes_on_after_it_failed() {
     }
     assert_eq!(anna.content("/small"), b"small");
     let said = server.log().matches("no connection could be accepted").count();
-    assert!(said < 1000, "a full log: {said} lines");
+    assert!(said < 200, "a full log: {said} lines");
     assert!(server.lives());
 }

@@ -279,7 +279,7 @@ fn links() {
 #[test]
 fn guessing() {
     const GUESSERS: usize = 48;
-    let guesses = if full() { 10_000 } else { 1_000 };
+    let guesses = if full() { 10_000 } else { 500 };
     let config = "[login]\nfree_per_user = 3\nfree_per_address = 3\nfirst_delay_ms = 1\nlongest_delay_ms = 20\n";
     let mut server =
         Server::start_with(Setup { config: Some(config.to_owned()), ..Setup::default() });
