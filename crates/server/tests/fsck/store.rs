@@ -129,9 +129,14 @@ impl Store {
         let dir = tempfile::Builder::new().prefix("headwater-fsck-").tempdir().unwrap();
         copy(&server.data(), &dir.path().join("data"));
         // Opened once more, so that what the log held is in tables, as in an older store.
-        let store = Self(dir);
+        let store = Self::from_dir(dir);
         assert_eq!(fsck(&store.data(), &["--deep"]).0, 0);
         store
+    }
+
+    /// A stopped store in a directory.
+    pub(crate) fn from_dir(dir: TempDir) -> Self {
+        Self(dir)
     }
 
     pub(crate) fn data(&self) -> PathBuf {
