@@ -33,6 +33,11 @@ pub trait Blobs: Send + Sync {
     /// # Errors
     /// [`model::Error::Full`], [`model::Error::Storage`].
     fn stage(&self, account: AccountId, now: Time) -> Task<'_, Result<Box<dyn Stage>>>;
+    /// Begins a blob under the id it has in another store; one that is there under this id is replaced.
+    ///
+    /// # Errors
+    /// [`model::Error::Full`], [`model::Error::Storage`].
+    fn stage_as(&self, id: BlobId) -> Task<'_, Result<Box<dyn Stage>>>;
     /// Opens a sealed blob for reading; checks that it is whole (its length and its own description of itself).
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod backoff;
+pub mod backup;
 pub mod clock;
 pub mod content_type;
 pub mod event;
@@ -23,6 +24,7 @@ pub mod put;
 pub mod quota;
 pub mod rate;
 mod reference;
+pub mod scrub;
 pub mod session;
 pub mod signature;
 mod slots;
@@ -78,6 +80,9 @@ struct Shared {
     outbound: outbound::Client,
     jobs: fetch::Jobs,
     through: Arc<through::PullThrough>,
+    scrub: scrub::Orders,
+    /// Held to read while all blobs are copied, to write while blobs are removed.
+    removals: tokio::sync::RwLock<()>,
 }
 
 /// What a [`Store`] is put together from.
@@ -117,6 +122,8 @@ pub struct Limits {
     pub events: event::Limits,
     /// Limits of transfers from other servers.
     pub pull: fetch::Limits,
+    /// How fast and how often everything is read again.
+    pub scrub: scrub::Limits,
 }
 
 impl Default for Limits {
@@ -129,6 +136,7 @@ impl Default for Limits {
             uploads_per_account: 0,
             events: event::Limits::default(),
             pull: fetch::Limits::default(),
+            scrub: scrub::Limits::default(),
         }
     }
 }
@@ -155,6 +163,8 @@ impl Store {
             outbound: parts.outbound,
             jobs: fetch::Jobs::default(),
             through: parts.through,
+            scrub: scrub::Orders::default(),
+            removals: tokio::sync::RwLock::default(),
         }))
     }
 

@@ -125,6 +125,13 @@ impl Store {
         Ok(Upload { store, caller, landing, room, slot, occasion: Occasion::Upload })
     }
 
+    /// Begins to store what the operator imports: it counts among nobody's uploads.
+    pub fn import(&self, caller: &Caller) -> Upload {
+        let landing = Landing::inline(self, caller.account);
+        let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
+        Upload { store, caller, landing, room, slot: Slot::none(), occasion: Occasion::Upload }
+    }
+
     /// Begins to store what a GET made us fetch: it counts among nobody's uploads, and replaces nothing.
     pub(crate) fn pulled(&self, caller: &Caller) -> Upload {
         let landing = Landing::inline(self, caller.account);

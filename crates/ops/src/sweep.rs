@@ -12,11 +12,12 @@ use crate::Store;
 const BATCH: usize = 256;
 
 impl Store {
-    /// Removes the bytes of some doomed blobs; returns how many. 0: none is left.
+    /// Removes the bytes of some doomed blobs; returns how many. 0: none is left, or none may be removed now.
     ///
     /// # Errors
     /// [`model::Error::Storage`]; what was not removed stays on the list.
     pub async fn sweep_doomed(&self) -> Result<usize> {
+        let Ok(_removing) = self.0.removals.try_write() else { return Ok(0) };
         let doomed = self.0.catalog.read(|tx| tx.doomed(None, BATCH)).await?;
         let gone: Vec<BlobId> = doomed.into_iter().map(|(blob, _)| blob).collect();
         let count = gone.len();
@@ -84,6 +85,7 @@ impl Store {
                 })
                 .await?;
             removed += orphans.len();
+            let _removing = self.0.removals.write().await;
             self.0.blobs.remove_all(orphans).await?;
         }
         Ok(removed)

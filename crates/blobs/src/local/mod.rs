@@ -109,6 +109,11 @@ impl Blobs for Local {
         Box::pin(std::future::ready(staged))
     }
 
+    fn stage_as(&self, id: BlobId) -> Task<'_, Result<Box<dyn Stage>>> {
+        let stage = stage::LocalStage::new(Arc::clone(&self.store), id);
+        Box::pin(std::future::ready(Ok(Box::new(stage) as Box<dyn Stage>)))
+    }
+
     fn open(&self, id: BlobId) -> Task<'_, Result<Box<dyn Blob>>> {
         let store = Arc::clone(&self.store);
         Box::pin(blocking(move || {

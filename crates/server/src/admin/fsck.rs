@@ -2,15 +2,14 @@
 
 use std::{path::Path, process::ExitCode};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use ops::{
     Store,
     fsck::{Counts, Options, Report},
 };
 use serde_json::{Value, json};
 
-use super::{Command, ask, connect, not_running};
-use crate::config::Wiring;
+use super::{Command, Reach};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -24,22 +23,17 @@ pub(crate) struct Fsck {
 const LEFT: u8 = 1;
 
 /// Looks, by the running server where there is one, and prints what was found.
-#[expect(clippy::print_stdout, reason = "the answer to a command line")]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the answer to a command line")]
 pub(crate) async fn run(data: &Path, fsck: Fsck) -> anyhow::Result<ExitCode> {
     let Fsck { deep, repair, json } = fsck;
-    let report = match connect(data).await {
-        Ok(_) if repair => {
+    let report = match Reach::find(data)? {
+        Reach::Running(_) if repair => {
             bail!("a server runs on {}: stop it to repair", data.display());
         }
-        Ok(stream) => ask(stream, &Command::Fsck { deep }).await?,
-        Err(e) if not_running(&e) => {
-            if !data.join("catalog").exists() {
-                bail!("{} is no data directory: nothing was served there yet", data.display());
-            }
-            let opened = crate::open(data, Wiring::offline()?)?;
+        Reach::Own(opened, _) => {
             value(&opened.store.fsck(Options { deep, repair, online: false }).await?)
         }
-        Err(e) => return Err(e).context("the server's admin socket"),
+        running => running.ask(&Command::Fsck { deep }, |note| eprintln!("{note}")).await?.answer,
     };
     if json {
         println!("{report}");

@@ -6,7 +6,13 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use model::{JobState, Secret, TreePath};
 
-use super::{Config, Plan, file::Written, url::UrlVerb};
+use super::scrub::ScrubVerb;
+use super::{
+    Config, Plan,
+    file::Written,
+    import::{ExportArgs, ImportVerb},
+    url::UrlVerb,
+};
 use crate::admin::{Command, Fsck};
 
 /// A self-hosted origin store that speaks the Agile origin-storage API.
@@ -38,6 +44,14 @@ enum Verb {
     /// Check that all that is stored holds together. Exit code 0: it does; 1: something is left that does not; 2: it could
     /// not be looked at.
     Fsck(FsckArgs),
+    /// See what reading everything again has found, or begin it now. Exit code 1: something is damaged.
+    #[command(subcommand)]
+    Scrub(ScrubVerb),
+    /// Make a snapshot of everything in another directory, while the server serves.
+    Export(ExportArgs),
+    /// Bring in files that are elsewhere, with their times; what is there already is not sent twice.
+    #[command(subcommand)]
+    Import(ImportVerb),
     /// Show what a running server has done.
     Status(DataArgs),
 }
@@ -46,7 +60,7 @@ enum Verb {
 pub(super) struct DataArgs {
     /// The data directory.
     #[arg(long, env = "HEADWATER_DATA", default_value = "data")]
-    data: PathBuf,
+    pub(super) data: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -234,6 +248,9 @@ impl Cli {
             Verb::Fsck(FsckArgs { deep, repair, json, data }) => {
                 return Ok(Plan::Fsck { data: data.data, fsck: Fsck { deep, repair, json } });
             }
+            Verb::Export(args) => return args.plan(),
+            Verb::Import(verb) => return Ok(verb.plan()),
+            Verb::Scrub(verb) => verb.read(),
             Verb::Status(data) => (data, Command::Status),
             Verb::Jobs(JobsArgs { verb, list }) => match verb.unwrap_or(JobsVerb::List(list)) {
                 JobsVerb::List(ListJobsArgs { account, state, data }) => {

@@ -6,8 +6,10 @@
 
 mod command_line;
 mod file;
+mod import;
 mod limits;
 mod pull;
+mod scrub;
 mod through;
 mod url;
 
@@ -24,7 +26,10 @@ use anyhow::{Context, anyhow};
 use model::Secret;
 use ops::{link::PublicUrl, through::PullThrough};
 
-use crate::admin::{Command, Fsck};
+use crate::{
+    admin::{Command, Fsck},
+    import::Import,
+};
 
 pub(crate) use command_line::Cli;
 
@@ -45,6 +50,22 @@ pub(crate) enum Plan {
         data: PathBuf,
         /// The question.
         command: Command,
+    },
+    /// A snapshot into an empty data directory.
+    Restore {
+        /// The data directory.
+        data: PathBuf,
+        /// The snapshot.
+        from: PathBuf,
+        /// Whether every byte of the copy is read back.
+        deep: bool,
+    },
+    /// Files that are elsewhere into the store.
+    Import {
+        /// The data directory.
+        data: PathBuf,
+        /// Which files, and where they go.
+        import: Import,
     },
 }
 

@@ -15,7 +15,9 @@ mod harness;
 #[path = "../fsck/store.rs"]
 mod store;
 
+mod blobs;
 mod catalog;
+mod scrub;
 
 /// Numbers that look random and are the same for the same seed.
 pub(crate) struct Chance(u64);

@@ -55,7 +55,6 @@ impl Drop for Limited {
 
 /// Bytes to send: as many times one block as needed.
 fn stream_bytes() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "how long a test runs is said from outside")]
     let megabytes = std::env::var("HEADWATER_STREAM_MB").ok().and_then(|n| n.parse().ok());
     megabytes.unwrap_or(600_u64) * 1_000_000
 }

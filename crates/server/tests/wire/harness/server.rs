@@ -180,12 +180,40 @@ impl Server {
 
     /// Runs one of the operator's commands over this data directory.
     pub(crate) fn admin(&self, args: &[&str], stdin: &str) -> Output {
+        self.admin_bytes(args, stdin.as_bytes())
+    }
+
+    /// The same with any bytes on its standard input.
+    pub(crate) fn admin_bytes(&self, args: &[&str], stdin: &[u8]) -> Output {
+        let mut child = self.admin_begun(args);
+        // A command that reads nothing may have closed its end.
+        let _unread = child.stdin.take().unwrap().write_all(stdin);
+        child.wait_with_output().unwrap()
+    }
+
+    /// Begins one.
+    pub(crate) fn admin_begun(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // A command that reads nothing may have closed its end.
-        let _unread = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-        child.wait_with_output().unwrap()
+        command.spawn().unwrap()
+    }
+
+    /// Begins one over another data directory.
+    pub(crate) fn admin_at_begun(data: &Path, args: &[&str]) -> Child {
+        let mut command = command(args, data);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// Runs one over another data directory.
+    pub(crate) fn admin_at_output(data: &Path, args: &[&str]) -> Output {
+        Self::admin_at_begun(data, args).wait_with_output().unwrap()
+    }
+
+    /// The same, for a command that must succeed.
+    pub(crate) fn admin_at(data: &Path, args: &[&str]) {
+        let output = Self::admin_at_output(data, args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The same, for a command that must succeed; returns what it printed.
@@ -203,13 +231,17 @@ impl Server {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
-        for name in ["HEADWATER_DATA", "HEADWATER_CONFIG", "HEADWATER_PASSWORD", "HEADWATER_LOG"] {
-            command.env_remove(name);
-        }
-        command.args(args).arg("--data").arg(self.data());
-        command
+        command(args, &self.data())
     }
+}
+
+fn command(args: &[&str], data: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    for name in ["HEADWATER_DATA", "HEADWATER_CONFIG", "HEADWATER_PASSWORD", "HEADWATER_LOG"] {
+        command.env_remove(name);
+    }
+    command.args(args).arg("--data").arg(data);
+    command
 }
 
 impl Drop for Server {
