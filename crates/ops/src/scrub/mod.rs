@@ -166,6 +166,7 @@ impl Store {
             scrub,
             pace: Pace::new(self.0.limits.scrub, total),
             saved: Instant::now(),
+            unsaved: false,
         };
         pass.save().await;
         pass.blobs().await?;
@@ -196,6 +197,8 @@ struct Pass<'a> {
     scrub: Scrub,
     pace: Pace,
     saved: Instant,
+    /// The last note could not be written.
+    unsaved: bool,
 }
 
 impl Pass<'_> {
@@ -371,9 +374,12 @@ impl Pass<'_> {
     /// Notes how far the pass is. Where that fails, it goes on from an earlier place after a restart.
     async fn save(&mut self) {
         let row = Row::Scrub(self.scrub.clone());
-        if let Err(error) = self.store.0.catalog.write(move |tx| tx.put_row(&row)).await {
-            tracing::warn!(%error, "noting how far scrubbing is");
+        let saved = self.store.0.catalog.write(move |tx| tx.put_row(&row)).await;
+        // Said once, not every few seconds for as long as the disk is full.
+        if let (Err(error), false) = (&saved, self.unsaved) {
+            tracing::warn!(%error, "how far scrubbing is cannot be noted; it goes on");
         }
+        self.unsaved = saved.is_err();
         self.saved = Instant::now();
     }
 }
