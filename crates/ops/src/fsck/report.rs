@@ -165,7 +165,7 @@ impl Report {
             self.changes.retain(|change| !matches!(change, Change::LetGo(_)));
         }
         for finding in &mut self.findings {
-            finding.mendable &= !self.incomplete && !(lost && finding.lets_go);
+            finding.mendable &= !(self.incomplete || lost && finding.lets_go);
         }
     }
 

@@ -102,8 +102,7 @@ fn damage(subjects: &[Subject], at: usize, how: How, chance: &mut Chance) -> BTr
         How::Swap => {
             // The next of the same size, near enough: its bytes under this name.
             let other = &subjects[(at + 1) % subjects.len()];
-            fs::copy(&other.blob, blob.with_extension("new")).unwrap();
-            fs::rename(blob.with_extension("new"), blob).unwrap();
+            fs::copy(&other.blob, blob).unwrap();
         }
     }
     good

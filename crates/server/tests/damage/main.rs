@@ -24,9 +24,10 @@ pub(crate) struct Chance(u64);
 
 impl Chance {
     /// Of this run; its seed is printed.
+    #[expect(clippy::print_stdout, reason = "to repeat a run that failed")]
     pub(crate) fn new() -> Self {
         let given = std::env::var("HEADWATER_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(|| u64::from(harness::now_secs() as u32));
+        let seed = given.unwrap_or_else(|| harness::now_secs());
         println!("HEADWATER_SEED={seed}");
         Self(seed)
     }
