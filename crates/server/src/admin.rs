@@ -120,6 +120,7 @@ async fn execute(
         Command::Export { to, deep } => {
             snapshot::export(store, data, &Export { to, deep }, notes).await
         }
+        Command::Fsck { deep } => fsck::online(store, deep).await.map(Done::from),
         Command::ScrubStatus => scrub::status(store).await,
         Command::ScrubStart { rate, wait } => scrub::start(store, rate, wait, notes).await,
         quick => answer(store, quick).await.map(Done::from),
@@ -185,20 +186,20 @@ async fn answer(store: &Store, command: Command) -> anyhow::Result<Value> {
         }
         Command::CancelJob { id } => jobs::cancel(store, &id).await,
         Command::RetryJob { id } => jobs::retry(store, &id).await,
-        Command::Status => {
-            let status = store.status();
-            Ok(json!({
-                "commits": status.catalog.commits, "groups": status.catalog.groups,
-                "read_only": status.read_only, "refuses_uploads": status.refuses_uploads,
-            }))
-        }
-        Command::Fsck { deep } => fsck::online(store, deep).await,
+        Command::Status => Ok(status(store)),
         Command::Url(command) => url::execute(store, command).await,
         Command::Export { .. }
         | Command::Import { .. }
+        | Command::Fsck { .. }
         | Command::ScrubStatus
-        | Command::ScrubStart { .. } => {
-            anyhow::bail!("exports and imports take their time")
-        }
+        | Command::ScrubStart { .. } => anyhow::bail!("it takes its time"),
     }
+}
+
+fn status(store: &Store) -> Value {
+    let status = store.status();
+    json!({
+        "commits": status.catalog.commits, "groups": status.catalog.groups,
+        "read_only": status.read_only, "refuses_uploads": status.refuses_uploads,
+    })
 }

@@ -90,7 +90,7 @@ fn kind(path: &Path) -> String {
 
 #[test]
 fn flipped_bits_are_never_a_silent_loss() {
-    let flips: usize = std::env::var("HEADWATER_FLIPS").map_or(60, |n| n.parse().unwrap());
+    let flips: usize = std::env::var("HEADWATER_FLIPS").map_or(40, |n| n.parse().unwrap());
     let mut chance = Chance::new();
     let whole = killed();
     let files = files(&whole);

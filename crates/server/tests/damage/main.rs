@@ -4,7 +4,7 @@
 //! What lives here: damage to blobs (`blobs`), damage to the catalog's files (`catalog`), scrubbing (`scrub`). What does
 //! not: rows that contradict each other (tests/fsck).
 //!
-//! At full length: `HEADWATER_FLIPS=500 cargo nextest run -p server --test damage catalog` (60 by default), and
+//! At full length: `HEADWATER_FLIPS=500 cargo nextest run -p server --test damage catalog` (40 by default), and
 //! `HEADWATER_SEED=N` to repeat a run.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers of tests too")]
 
