@@ -27,7 +27,7 @@ impl Chance {
     #[expect(clippy::print_stdout, reason = "to repeat a run that failed")]
     pub(crate) fn new() -> Self {
         let given = std::env::var("HEADWATER_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(|| harness::now_secs());
+        let seed = given.unwrap_or_else(harness::now_secs);
         println!("HEADWATER_SEED={seed}");
         Self(seed)
     }
