@@ -84,6 +84,15 @@ fn writer(anna: &Client, seed: u64, stop: &AtomicBool) {
     }
 }
 
+/// Stops the writers, also when the test fails.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn while_others_write_and_after_a_kill() {
     let mut server = server();
@@ -92,6 +101,7 @@ fn while_others_write_and_after_a_kill() {
     for round in 0..3 {
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
+            let _stops = Stops(&stop);
             for seed in 0..3 {
                 let (anna, stop) = (&anna, &stop);
                 scope.spawn(move || {
@@ -106,7 +116,6 @@ fn while_others_write_and_after_a_kill() {
                 clean(&server.data(), &["--deep"]);
             }
             server.kill();
-            stop.store(true, Ordering::Relaxed);
         });
         // A kill leaves garbage, which is no damage: what nothing refers to is found, and nothing else.
         let (code, report) = fsck(&server.data(), &["--deep"]);
