@@ -84,6 +84,7 @@ fn death_at_every_step() {
         if !effort.goes_on() {
             break;
         }
+        faults.disarm();
         effort.case(&format!("{action:?} at {at}"), || {
             let (mut node, mut ledger) = (prepared.copy("run"), prepared.ledger.clone());
             node.set_env(faults.env(&node.data));
@@ -145,6 +146,7 @@ fn death_while_recovering() {
         if !effort.goes_on() {
             break;
         }
+        faults.disarm();
         effort.case(&format!("{action:?} at {at}"), || {
             let (mut node, mut ledger, calls) = start(death(at, action));
             died += calls.iter().filter(|call| call.what == "fired").count();
