@@ -23,6 +23,12 @@ pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A store of blobs.
 pub trait Blobs: Send + Sync {
+    /// Whether so many more bytes would be taken now. Quick: asked before each upload. A stage asks by itself as its
+    /// bytes come.
+    ///
+    /// # Errors
+    /// [`model::Error::Full`] while they would not, [`model::Error::Storage`].
+    fn takes(&self, bytes: u64) -> Result<()>;
     /// Begins a blob. Nothing has a durable name before [`Staged::seal`].
     ///
     /// # Errors

@@ -32,6 +32,11 @@ pub trait Engine: Send + Sync {
     fn write(&self, job: Box<dyn WriteJob>);
     /// What was done so far.
     fn stats(&self) -> Stats;
+    /// Whether a write would be taken now. Quick: asked before each upload, so that nobody sends a body in vain.
+    ///
+    /// # Errors
+    /// [`Error::Full`], or [`Error::Storage`] with the reason why nothing is written any more.
+    fn check_writable(&self) -> Result<()>;
 }
 
 /// Work over a snapshot.
@@ -106,6 +111,14 @@ impl Catalog {
         let (answer, result) = oneshot::channel();
         self.0.write(Box::new(WriteWork { work, result: None, answer }));
         result.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Whether a write would be taken now.
+    ///
+    /// # Errors
+    /// [`Error::Full`], or [`Error::Storage`] with the reason why nothing is written any more.
+    pub fn check_writable(&self) -> Result<()> {
+        self.0.check_writable()
     }
 
     /// What the engine has done since it was opened.

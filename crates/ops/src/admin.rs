@@ -4,11 +4,11 @@
 
 use catalog::{Stats, Tx};
 use model::{
-    Account, AccountId, DirId, Directory, Error, Owner, Quota, Result, Secret, Time, TreePath,
-    Usage, User, UserId,
+    Account, AccountId, Caller, DirId, Directory, Error, Owner, Quota, Result, Secret, Time,
+    TreePath, Usage, User, UserId,
 };
 
-use crate::{Store, tree::make_chain};
+use crate::{Store, session::caller_of, tree::make_chain};
 
 /// A user to be added.
 #[derive(Debug, Clone)]
@@ -50,10 +50,14 @@ pub struct Founded {
 }
 
 /// How the service is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Write transactions and the groups they were made durable in, since the start.
     pub catalog: Stats,
+    /// Why nothing is written now, if nothing is.
+    pub read_only: Option<String>,
+    /// Why no uploads are taken now, if none are.
+    pub refuses_uploads: Option<String>,
 }
 
 /// What an operator sees of an account.
@@ -185,6 +189,21 @@ impl Store {
         self.0.catalog.scan(list).await
     }
 
+    /// A user as a caller without a session: for what the operator does in its name.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchUser`], also for one that is deactivated.
+    pub async fn caller_named(&self, name: &str) -> Result<Caller> {
+        let (name, now) = (name.to_owned(), self.now());
+        let find = move |tx: &mut dyn catalog::Read| {
+            let user = tx.user_by_name(&name)?.filter(|user| user.active);
+            let user = user.ok_or(Error::NoSuchUser)?;
+            let account = tx.account(user.account)?.ok_or(Error::NoSuchAccount)?;
+            Ok(caller_of(user, account, None, now, &TreePath::root()))
+        };
+        self.0.catalog.read(find).await
+    }
+
     /// Sets a user's password and ends the user's sessions.
     ///
     /// # Errors
@@ -224,7 +243,12 @@ impl Store {
 
     /// How the service is doing.
     pub fn status(&self) -> Status {
-        Status { catalog: self.0.catalog.stats() }
+        let reason = |may: Result<()>| may.err().map(|e| e.to_string());
+        Status {
+            catalog: self.0.catalog.stats(),
+            read_only: reason(self.0.catalog.check_writable()),
+            refuses_uploads: reason(self.may_grow(1)),
+        }
     }
 }
 

@@ -85,7 +85,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::ParentMissing`], [`Error::IsDirectory`], [`Error::NotDirectory`], [`Error::Denied`],
-    /// [`Error::InvalidPath`] (the root), [`Error::InvalidMtime`], [`Error::OverQuota`].
+    /// [`Error::InvalidPath`] (the root), [`Error::InvalidMtime`], [`Error::OverQuota`], [`Error::Full`],
+    /// [`Error::Storage`] (nothing is written any more).
     pub async fn check_put(
         &self,
         caller: &Caller,
@@ -95,15 +96,22 @@ impl Store {
         if spec.mtime.is_some_and(|mtime| mtime > limits::MTIME_MAX) {
             return Err(Error::InvalidMtime);
         }
+        let bytes = quota::at_least(len);
         let (caller, path, parents) = (caller.clone(), spec.path.clone(), spec.parents);
-        self.0
-            .catalog
-            .read(move |tx| {
-                let room = may_put(tx, &caller, &path, parents)?.room(tx, caller.account)?;
-                room.takes(quota::at_least(len))?;
-                Ok(room)
-            })
-            .await
+        let may = move |tx: &mut dyn Read| {
+            let room = may_put(tx, &caller, &path, parents)?.room(tx, caller.account)?;
+            room.takes(bytes)?;
+            Ok(room)
+        };
+        let room = self.0.catalog.read(may).await?;
+        self.may_grow(bytes)?;
+        Ok(room)
+    }
+
+    /// Whether the store takes so many more bytes now. What makes nothing larger does not ask.
+    pub(crate) fn may_grow(&self, bytes: u64) -> Result<()> {
+        self.0.catalog.check_writable()?;
+        self.0.blobs.takes(bytes)
     }
 
     /// Begins an upload. It counts among the account's until it is dropped or done.
@@ -115,6 +123,13 @@ impl Store {
         let landing = Landing::inline(self, caller.account);
         let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
         Ok(Upload { store, caller, landing, room, slot, occasion: Occasion::Upload })
+    }
+
+    /// Begins to store what the operator imports: it counts among nobody's uploads.
+    pub fn import(&self, caller: &Caller) -> Upload {
+        let landing = Landing::inline(self, caller.account);
+        let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
+        Upload { store, caller, landing, room, slot: Slot::none(), occasion: Occasion::Upload }
     }
 
     /// Begins to store what a GET made us fetch: it counts among nobody's uploads, and replaces nothing.

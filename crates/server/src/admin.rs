@@ -1,34 +1,21 @@
-//! What an operator may ask: the commands, what carries them out, and the Unix socket that takes them to a running
-//! server. The socket (0600, in a 0700 directory) takes one JSON object a connection and answers with one.
+//! What an operator may ask: the commands, and what carries them out. How they reach a running server is `socket`.
 //!
 //! A server that does not run is opened by the command itself; the semantics are the same, in `ops::admin`.
 
 mod callbacks;
 mod jobs;
+mod socket;
 mod url;
 
-use std::{
-    fs, io,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{path::Path, process::ExitCode};
 
-use anyhow::{Context, anyhow, bail};
 use model::{Secret, TreePath};
 use ops::{AccountChange, NewUser, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{UnixListener, UnixStream},
-};
 
-use crate::{config::Wiring, stop::Stop};
-
+pub(crate) use socket::{Done, Notes, Reach, Socket, line};
 pub(crate) use url::{SignCommand, UrlCommand};
-
-/// Longest question, in bytes.
-const QUESTION_BYTES_MAX: u64 = 256 * 1024;
 
 /// A question of the operator.
 #[derive(Serialize, Deserialize)]
@@ -81,36 +68,32 @@ pub(crate) enum Command {
     },
     Status,
     Url(UrlCommand),
+    /// Files follow (`crate::import`), put where this user would put them.
+    Import {
+        user: String,
+    },
 }
 
-/// Carries a command out, by the running server where there is one, and prints the answer.
-#[expect(clippy::print_stdout, reason = "the answer to a command line")]
-pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<()> {
-    let answer = match connect(data).await {
-        Ok(stream) => ask(stream, &command).await?,
-        Err(e) if not_running(&e) => {
-            if !data.join("catalog").exists() {
-                bail!("{} is no data directory: nothing was served there yet", data.display());
-            }
-            let opened = crate::open(data, Wiring::offline()?)?;
-            execute(&opened.store, command).await.map_err(|e| anyhow!("{e:#}"))?
-        }
-        Err(e) => return Err(e).context("the server's admin socket"),
-    };
-    match &answer {
+/// Has a command carried out, by the running server where there is one, and prints the answer.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the answer to a command line")]
+pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<ExitCode> {
+    let done = Reach::find(data)?.ask(&command, |note| eprintln!("{note}")).await?;
+    match &done.answer {
         Value::Array(rows) => rows.iter().for_each(|row| println!("{row}")),
         Value::Null => {}
         Value::String(text) => println!("{text}"),
         other => println!("{other}"),
     }
-    Ok(())
+    Ok(ExitCode::from(done.exit))
 }
 
-fn not_running(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+/// Carries a command out.
+async fn execute(store: &Store, command: Command, _notes: &Notes) -> anyhow::Result<Done> {
+    answer(store, command).await.map(Done::from)
 }
 
-async fn execute(store: &Store, command: Command) -> anyhow::Result<Value> {
+/// Those that are done at once.
+async fn answer(store: &Store, command: Command) -> anyhow::Result<Value> {
     match command {
         Command::AddAccount { name } => {
             let account = store.add_account(&name).await?;
@@ -170,119 +153,12 @@ async fn execute(store: &Store, command: Command) -> anyhow::Result<Value> {
         Command::RetryJob { id } => jobs::retry(store, &id).await,
         Command::Status => {
             let status = store.status();
-            Ok(json!({ "commits": status.catalog.commits, "groups": status.catalog.groups }))
+            Ok(json!({
+                "commits": status.catalog.commits, "groups": status.catalog.groups,
+                "read_only": status.read_only, "refuses_uploads": status.refuses_uploads,
+            }))
         }
         Command::Url(command) => url::execute(store, command).await,
+        Command::Import { .. } => anyhow::bail!("files are imported over a connection of their own"),
     }
-}
-
-/// The admin socket of a running server.
-pub(crate) struct Socket {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-impl Socket {
-    /// Makes the socket in `data`. A socket that is there was left by a process that died: the directory is ours.
-    pub(crate) fn bind(data: &Path) -> anyhow::Result<Self> {
-        let path = data.join(NAME);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(e).with_context(|| format!("removing {}", path.display()));
-            }
-            Ok(()) | Err(_) => {}
-        }
-        let address = Address::of(data)?;
-        let listener = UnixListener::bind(&address.path).context("making the admin socket")?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener, path })
-    }
-
-    /// Answers until the server is to stop.
-    pub(crate) async fn serve(self, store: Store, stop: Stop) {
-        let mut stopped = std::pin::pin!(stop.stopped());
-        loop {
-            tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        let store = store.clone();
-                        tokio::spawn(async move {
-                            if let Err(e) = answer(stream, &store).await {
-                                tracing::warn!(error = %e, "admin socket");
-                            }
-                        });
-                    }
-                    Err(e) => {
-                        tracing::warn!(error = %e, "admin socket");
-                        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                    }
-                },
-                () = &mut stopped => break,
-            }
-        }
-        // The next start removes it too; a socket that is gone tells commands that nobody listens.
-        let _removed = fs::remove_file(&self.path);
-    }
-}
-
-const NAME: &str = "admin.sock";
-
-/// Where the socket is reached. A socket's path may be 107 bytes long, a data directory's any length: a longer one is
-/// reached through the directory's descriptor.
-struct Address {
-    path: PathBuf,
-    _dir: fs::File,
-}
-
-impl Address {
-    fn of(data: &Path) -> anyhow::Result<Self> {
-        use std::os::fd::AsRawFd;
-
-        let dir = fs::File::open(data)?;
-        let direct = data.join(NAME);
-        let path = if direct.as_os_str().len() <= 100 {
-            direct
-        } else {
-            PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(NAME)
-        };
-        Ok(Self { path, _dir: dir })
-    }
-}
-
-async fn connect(data: &Path) -> io::Result<UnixStream> {
-    let address = Address::of(data).map_err(|_| io::ErrorKind::NotFound)?;
-    UnixStream::connect(&address.path).await
-}
-
-#[derive(Serialize, Deserialize)]
-enum Answer {
-    #[serde(rename = "ok")]
-    Ok(Value),
-    #[serde(rename = "error")]
-    Error(String),
-}
-
-async fn ask(mut stream: UnixStream, command: &Command) -> anyhow::Result<Value> {
-    stream.write_all(&serde_json::to_vec(command)?).await?;
-    stream.shutdown().await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    match serde_json::from_slice(&answer).context("the server's answer")? {
-        Answer::Ok(value) => Ok(value),
-        Answer::Error(e) => bail!("{e}"),
-    }
-}
-
-async fn answer(mut stream: UnixStream, store: &Store) -> anyhow::Result<()> {
-    let mut question = Vec::new();
-    (&mut stream).take(QUESTION_BYTES_MAX).read_to_end(&mut question).await?;
-    let answer = match serde_json::from_slice(&question) {
-        Ok(command) => match execute(store, command).await {
-            Ok(value) => Answer::Ok(value),
-            Err(e) => Answer::Error(format!("{e:#}")),
-        },
-        Err(e) => Answer::Error(format!("not a command: {e}")),
-    };
-    stream.write_all(&serde_json::to_vec(&answer)?).await?;
-    Ok(())
 }

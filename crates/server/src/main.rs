@@ -5,6 +5,7 @@
 
 mod admin;
 mod config;
+mod import;
 mod jobs;
 mod key;
 mod logging;
@@ -33,14 +34,15 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match plan {
-            Plan::Serve(config) => serve::run(*config).await,
+            Plan::Serve(config) => serve::run(*config).await.map(|()| ExitCode::SUCCESS),
             Plan::Admin { data, command } => admin::run(&data, command).await,
+            Plan::Import { data, import } => import::run(&data, import).await,
         }
     });
     // A thread of the blocking pool that hangs on a dead disk must not hold the exit.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(e) => fail(&e),
     }
 }
@@ -64,8 +66,8 @@ fn open(data: &Path, wiring: Wiring) -> anyhow::Result<Opened> {
     let key = key::read_or_make(data)?;
     let catalog = Embedded::open(data.join("catalog"), catalog::embedded::Options::default())
         .with_context(|| format!("opening the catalog in {}", data.display()))?;
-    let blobs =
-        Local::open(data).with_context(|| format!("opening blobs in {}", data.display()))?;
+    let blobs = Local::open_keeping(data, wiring.reserve_bytes)
+        .with_context(|| format!("opening blobs in {}", data.display()))?;
     let store = Store::new(Parts {
         catalog: Catalog::new(Arc::new(catalog)),
         blobs: Arc::new(blobs),

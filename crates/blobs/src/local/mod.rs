@@ -7,13 +7,13 @@
 //!
 //! What lives here: the store itself and how its calls reach threads that may block. What does not: the format
 //! (`layout`), writing (`stage`, `writer`), durability (`durable`), reading (`read`, and `trail` while it is written), the
-//! walk (`walk`). The
-//! invariants: one process owns the directory; no name on disk is anything but an id; nothing here blocks a thread of
-//! the runtime.
+//! walk (`walk`), what is kept free (`room`). The invariants: one process owns the directory; no name on disk is anything
+//! but an id; nothing here blocks a thread of the runtime.
 
 mod durable;
 mod layout;
 mod read;
+mod room;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -44,14 +44,25 @@ pub struct Local {
 struct Store {
     stage: PathBuf,
     fan: durable::Fan,
+    room: room::Room,
 }
 
 impl Local {
     /// Opens the store in `dir`, which is made if its parent exists, and throws away what was never sealed. Blocks.
+    /// Writes as long as the disk takes it.
     ///
     /// # Errors
     /// [`Error::Storage`], also when another process has it open; [`Error::Full`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::open_keeping(dir, 0)
+    }
+
+    /// The same, but new blobs are refused ([`Error::Full`]) while fewer than `reserve_bytes` (or a quarter of the disk,
+    /// if that is less), or fewer than some hundred files, would be left free.
+    ///
+    /// # Errors
+    /// As [`Local::open`].
+    pub fn open_keeping(dir: impl AsRef<Path>, reserve_bytes: u64) -> Result<Self> {
         let dir = dir.as_ref();
         let named = |e: std::io::Error| match Error::from(e) {
             Error::Storage(text) => Error::Storage(format!("{}: {text}", dir.display())),
@@ -68,7 +79,8 @@ impl Local {
             TryLockError::Error(e) => named(e),
         })?;
         empty(&stage).map_err(named)?;
-        Ok(Self { store: Arc::new(Store { stage, fan: durable::Fan::new(blobs) }), _owned: owned })
+        let (fan, room) = (durable::Fan::new(blobs), room::Room::new(dir.into(), reserve_bytes));
+        Ok(Self { store: Arc::new(Store { stage, fan, room }), _owned: owned })
     }
 
     /// Bytes that can still be written to the file system of the store. Blocks, briefly on a local disk.
@@ -76,12 +88,15 @@ impl Local {
     /// # Errors
     /// [`Error::Storage`].
     pub fn free_bytes(&self) -> Result<u64> {
-        let stat = rustix::fs::statvfs(&self.store.stage).map_err(std::io::Error::from)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        self.store.room.free_bytes()
     }
 }
 
 impl Blobs for Local {
+    fn takes(&self, bytes: u64) -> Result<()> {
+        self.store.room.takes(bytes)
+    }
+
     fn stage(&self, account: AccountId, now: Time) -> Task<'_, Result<Box<dyn Stage>>> {
         let mut random = [0; 6];
         let staged = match getrandom::fill(&mut random) {

@@ -59,9 +59,10 @@ impl LocalStage {
         if self.batch.bytes() < BATCH_BYTES {
             return Ok(());
         }
-        let begun = self.begun();
+        let (begun, store) = (self.begun(), Arc::clone(&self.store));
         let batch = mem::take(&mut self.batch);
         self.writer = State::Busy(tokio::task::spawn_blocking(move || {
+            store.room.takes(batch.bytes() as u64)?;
             let mut writer = begun()?;
             writer.write(batch)?;
             Ok(writer)
@@ -102,9 +103,13 @@ impl LocalStage {
         self.settle().await?;
         // Waited for, because a write-back that fails after this would be the only one to be told.
         self.write_back.end().await?;
-        let begun = self.begun();
+        let (begun, store) = (self.begun(), Arc::clone(&self.store));
         let batch = mem::take(&mut self.batch);
-        let Whole { file, footer } = blocking(move || begun()?.finish(batch)).await?;
+        let Whole { file, footer } = blocking(move || {
+            store.room.takes(batch.bytes() as u64)?;
+            begun()?.finish(batch)
+        })
+        .await?;
         Ok(Box::new(LocalStaged { store: Arc::clone(&self.store), footer, file: Some(file) }))
     }
 }

@@ -128,6 +128,10 @@ impl Engine for Embedded {
             groups: self.core.groups.load(Ordering::Relaxed),
         }
     }
+
+    fn check_writable(&self) -> Result<()> {
+        self.core.check_writable()
+    }
 }
 
 impl Core {
@@ -149,6 +153,11 @@ impl Core {
         );
         // Only the first reason counts.
         drop(self.stopped.set(why.to_owned()));
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check_stopped()?;
+        self.room.check()
     }
 
     fn check_stopped(&self) -> Result<()> {

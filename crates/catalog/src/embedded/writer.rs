@@ -110,7 +110,7 @@ struct Batch {
 
 impl Batch {
     fn new(core: &Core) -> Self {
-        let open = core.check_stopped().and_then(|()| core.room.check());
+        let open = core.check_writable();
         Self { open, overlay: Overlay::default(), jobs: Vec::new() }
     }
 

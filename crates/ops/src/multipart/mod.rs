@@ -145,12 +145,14 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchUpload`], [`Error::UploadAborted`], [`Error::UploadClosed`], [`Error::InvalidPieceNumber`],
     /// [`Error::TooManyPieces`], [`Error::PieceTooLarge`], [`Error::UploadTooLarge`], [`Error::Denied`],
-    /// [`Error::OverQuota`], [`Error::RateLimited`] (the account has as many uploads running as it may have).
+    /// [`Error::OverQuota`], [`Error::RateLimited`] (the account has as many uploads running as it may have),
+    /// [`Error::Full`], [`Error::Storage`] (nothing is written any more).
     pub async fn upload_piece(&self, caller: &Caller, spec: PieceSpec) -> Result<PieceUpload> {
         let (user, limits) = (caller.clone(), self.0.limits.multipart);
         let said = spec;
         let may = move |tx: &mut dyn catalog::Read| rules::may_add(tx, &user, &said, limits);
         let room = self.0.catalog.read(may).await?.room;
+        self.may_grow(crate::quota::at_least(said.len))?;
         let slot = self.0.slots.take(caller.account)?;
         let landing = Landing::blob(self, caller.account);
         Ok(PieceUpload { store: self.clone(), caller: caller.clone(), spec, landing, room, slot })

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use model::{JobState, Secret, TreePath};
 
-use super::{Config, Plan, file::Written, url::UrlVerb};
+use super::{Config, Plan, file::Written, import::ImportVerb, url::UrlVerb};
 use crate::admin::Command;
 
 /// A self-hosted origin store that speaks the Agile origin-storage API.
@@ -35,6 +35,9 @@ enum Verb {
     Callback(CallbackVerb),
     /// List transfers from other servers, give them up or try them again.
     Jobs(JobsArgs),
+    /// Bring in files that are elsewhere, with their times; what is there already is not sent twice.
+    #[command(subcommand)]
+    Import(ImportVerb),
     /// Show what a running server has done.
     Status(DataArgs),
 }
@@ -43,7 +46,7 @@ enum Verb {
 pub(super) struct DataArgs {
     /// The data directory.
     #[arg(long, env = "HEADWATER_DATA", default_value = "data")]
-    data: PathBuf,
+    pub(super) data: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -213,6 +216,7 @@ impl Cli {
     pub(crate) fn read() -> anyhow::Result<Plan> {
         let plan = match Cli::parse().command {
             Verb::Serve(args) => return Ok(Plan::Serve(Box::new(config(args)?))),
+            Verb::Import(verb) => return Ok(verb.plan()),
             Verb::Status(data) => (data, Command::Status),
             Verb::Jobs(JobsArgs { verb, list }) => match verb.unwrap_or(JobsVerb::List(list)) {
                 JobsVerb::List(ListJobsArgs { account, state, data }) => {

@@ -19,6 +19,7 @@ use super::{Listen, Wiring, limits, pull::WrittenPull, through::WrittenThrough};
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Written {
     pub(super) listen: Vec<WrittenListen>,
+    pub(super) storage: limits::Storage,
     pub(super) limits: limits::General,
     pub(super) rate: limits::Rates,
     pub(super) form: limits::Form,
@@ -73,6 +74,7 @@ impl Written {
             outbound: self.pull.client()?,
             through: self.pull_through.usable(self.pull.timeouts())?.into(),
             public_url: self.public_url()?,
+            reserve_bytes: self.storage.reserve_bytes,
         })
     }
 

@@ -61,6 +61,20 @@ impl Default for General {
     }
 }
 
+/// `[storage]`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Storage {
+    pub(super) reserve_bytes: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { reserve_bytes: 256 << 20 }
+    }
+}
+
 /// `[rate]`: requests a second; 0: no limit.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -197,6 +211,7 @@ impl Written {
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let Written {
             listen: _,
+            storage: _,
             limits,
             rate,
             form,

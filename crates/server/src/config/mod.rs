@@ -6,6 +6,7 @@
 
 mod command_line;
 mod file;
+mod import;
 mod limits;
 mod pull;
 mod through;
@@ -24,7 +25,7 @@ use anyhow::{Context, anyhow};
 use model::Secret;
 use ops::{link::PublicUrl, through::PullThrough};
 
-use crate::admin::Command;
+use crate::{admin::Command, import::Import};
 
 pub(crate) use command_line::Cli;
 
@@ -38,6 +39,13 @@ pub(crate) enum Plan {
         data: PathBuf,
         /// The question.
         command: Command,
+    },
+    /// Files that are elsewhere into the store.
+    Import {
+        /// The data directory.
+        data: PathBuf,
+        /// Which files, and where they go.
+        import: Import,
     },
 }
 
@@ -64,6 +72,8 @@ pub(crate) struct Wiring {
     pub(crate) outbound: outbound::Client,
     pub(crate) through: Arc<PullThrough>,
     pub(crate) public_url: Option<PublicUrl>,
+    /// Bytes of the disk that uploads leave free.
+    pub(crate) reserve_bytes: u64,
 }
 
 impl Wiring {

@@ -130,10 +130,15 @@ impl Server {
 
     /// Ticks of processor time (100 a second) it has used so far.
     pub(crate) fn cpu_ticks(&self) -> u64 {
-        let pid = self.child.as_ref().unwrap().id();
+        let pid = self.pid();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     /// Whether the process still runs.
@@ -150,7 +155,7 @@ impl Server {
 
     /// Asks it to stop.
     pub(crate) fn ask_to_stop(&self) {
-        let pid = self.child.as_ref().unwrap().id().to_string();
+        let pid = self.pid().to_string();
         let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status().unwrap();
         assert!(sent.success());
     }
@@ -175,12 +180,22 @@ impl Server {
 
     /// Runs one of the operator's commands over this data directory.
     pub(crate) fn admin(&self, args: &[&str], stdin: &str) -> Output {
+        self.admin_bytes(args, stdin.as_bytes())
+    }
+
+    /// The same with any bytes on its standard input.
+    pub(crate) fn admin_bytes(&self, args: &[&str], stdin: &[u8]) -> Output {
+        let mut child = self.admin_begun(args);
+        // A command that reads nothing may have closed its end.
+        let _unread = child.stdin.take().unwrap().write_all(stdin);
+        child.wait_with_output().unwrap()
+    }
+
+    /// Begins one.
+    pub(crate) fn admin_begun(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // A command that reads nothing may have closed its end.
-        let _unread = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-        child.wait_with_output().unwrap()
+        command.spawn().unwrap()
     }
 
     /// The same, for a command that must succeed; returns what it printed.

@@ -1,0 +1,52 @@
+//! The command line of `headwater import`: what may be typed, and what it asks for.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Plan, command_line::DataArgs};
+use crate::import::{From, Import};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ImportVerb {
+    /// A directory and all below it. Symbolic links are told of, not followed.
+    Tree(ImportArgs),
+    /// A tar archive; `-` is standard input.
+    Tar(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    /// Where the files are.
+    from: PathBuf,
+    /// The user in whose name they are put, and whose they are.
+    #[arg(long)]
+    user: String,
+    /// The directory they go below, relative to the user's.
+    #[arg(long, default_value = "/")]
+    to: String,
+    /// A list of SHA-256 sums of the files, as sha256sum writes it.
+    #[arg(long)]
+    checksums: Option<PathBuf>,
+    /// Read and compare also the files that are there already with the same size and time.
+    #[arg(long)]
+    verify: bool,
+    /// Files on their way at the same time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
+    couriers: u8,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+impl ImportVerb {
+    pub(super) fn plan(self) -> Plan {
+        let (from, args): (fn(PathBuf) -> From, _) = match self {
+            Self::Tree(args) => (From::Tree, args),
+            Self::Tar(args) => (From::Tar, args),
+        };
+        let ImportArgs { from: source, user, to, checksums, verify, couriers, data } = args;
+        let from = from(source);
+        let import = Import { from, user, to, checksums, verify, couriers: couriers.into() };
+        Plan::Import { data: data.data, import }
+    }
+}
