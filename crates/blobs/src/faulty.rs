@@ -52,6 +52,10 @@ async fn around<T>(
 }
 
 impl Blobs for Faulty {
+    fn takes(&self, bytes: u64) -> Result<()> {
+        self.engine.takes(bytes)
+    }
+
     fn stage(&self, account: AccountId, now: Time) -> Task<'_, Result<Box<dyn Stage>>> {
         Box::pin(async move {
             let effect = self.engine.stage(account, now);

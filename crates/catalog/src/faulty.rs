@@ -66,8 +66,16 @@ impl Engine for Faulty {
         if self.shared.failed.load(Ordering::SeqCst) {
             job.finish(Err(Error::Storage("a write failed before".to_owned())));
         } else if let Some(job) = self.shared.at("before commit", job) {
-            self.engine.write(Box::new(FaultyJob { job, kept: false, shared: self.shared.clone() }));
+            self.engine.write(Box::new(FaultyJob {
+                job,
+                kept: false,
+                shared: self.shared.clone(),
+            }));
         }
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.engine.check_writable()
     }
 
     fn stats(&self) -> Stats {

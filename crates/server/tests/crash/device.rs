@@ -41,7 +41,10 @@ pub(crate) fn can_mount(what: &str) -> bool {
 }
 
 fn has(tool: &str) -> bool {
-    Command::new("sh").args(["-c", "command -v \"$0\" >/dev/null", tool]).status().is_ok_and(|s| s.success())
+    Command::new("sh")
+        .args(["-c", "command -v \"$0\" >/dev/null", tool])
+        .status()
+        .is_ok_and(|s| s.success())
 }
 
 /// The kinds whose tools are there.

@@ -20,9 +20,11 @@ pub(crate) enum Action {
 }
 
 /// Every kind of call (`enum kind` in faults.c).
-pub(crate) const EVERY_CALL: u64 = 127;
-/// Those that a full disk refuses: all but removals.
-pub(crate) const GROWING: u64 = EVERY_CALL & !16;
+pub(crate) const EVERY_CALL: u64 = 255;
+/// Those that a disk can refuse. Advice it cannot: RocksDB asserts that.
+pub(crate) const REFUSABLE: u64 = EVERY_CALL & !128;
+/// Those that a full disk refuses: not removals.
+pub(crate) const GROWING: u64 = REFUSABLE & !16;
 
 /// What is to go wrong.
 #[derive(Clone, Copy, Debug)]
@@ -94,9 +96,11 @@ impl Faults {
         self.disarm();
         // A process has it open, to append: it is emptied, not removed.
         fs::write(self.dir.path().join("log"), "").unwrap();
-        let none = Fault { at: 0, action: Action::Fail, error: 0, for_ever: false, kinds: EVERY_CALL };
+        let none =
+            Fault { at: 0, action: Action::Fail, error: 0, for_ever: false, kinds: EVERY_CALL };
         let Fault { at, action, error, for_ever, kinds } = fault.unwrap_or(none);
-        let words = [at, action as u64, error.unsigned_abs().into(), for_ever.into(), kinds, 0, 0, 0];
+        let words =
+            [at, action as u64, error.unsigned_abs().into(), for_ever.into(), kinds, 0, 0, 0];
         for (i, word) in words.into_iter().enumerate() {
             self.set(i + 1, word);
         }
@@ -126,11 +130,6 @@ impl Faults {
     /// How often it went wrong so far.
     pub(crate) fn fired(&self) -> u64 {
         self.get(7)
-    }
-
-    /// Syncs of what could not be synced before.
-    pub(crate) fn synced_again(&self) -> u64 {
-        self.get(8)
     }
 
     /// Everything that was seen.

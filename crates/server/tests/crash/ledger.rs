@@ -39,7 +39,7 @@ impl Version {
 pub(crate) type Tree = BTreeMap<String, Option<Version>>;
 
 /// A change of the tree.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     Put(String, Version),
     Rename(String, String),
@@ -129,11 +129,24 @@ struct Multipart {
     completed: bool,
 }
 
+/// What an answer said of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Done,
+    /// The rules refuse it.
+    Refused,
+    /// Nothing: it is done or not.
+    Nothing,
+}
+
 /// One client's name space.
 #[derive(Clone)]
 pub(crate) struct Ledger {
     root: String,
-    legal: Vec<Tree>,
+    /// What is there,
+    base: Tree,
+    /// changed by these, from the first one on that is not known to be done.
+    since: Vec<(Op, Said)>,
     uploads: Vec<Multipart>,
     /// Tokens and whether they must, or may, be usable.
     sessions: Vec<(String, Option<bool>)>,
@@ -147,33 +160,37 @@ impl Ledger {
     /// An empty directory `root`, which is made at a server that is well.
     pub(crate) fn new(root: &str, caller: &mut Caller) -> Self {
         caller.rpc("makeDir", json!([root])).must(root);
-        let legal = vec![Tree::from([(root.to_owned(), None)])];
+        let base = Tree::from([(root.to_owned(), None)]);
         let root = root.to_owned();
-        let (uploads, sessions, touched) = Default::default();
-        Self { root, legal, uploads, sessions, touched, acknowledged: 0 }
+        let (since, uploads, sessions, touched) = Default::default();
+        Self { root, base, since, uploads, sessions, touched, acknowledged: 0 }
     }
 
     /// The tree, where only one is legal.
     pub(crate) fn tree(&self) -> &Tree {
-        assert_eq!(self.legal.len(), 1, "what is there is not known");
-        &self.legal[0]
+        assert!(self.since.is_empty(), "what is there is not known");
+        &self.base
     }
 
     /// Notes what came of a change that was asked for.
     pub(crate) fn note<T>(&mut self, op: &Op, reply: Reply<T>) -> Reply<()> {
         self.touched.extend(op.paths());
-        let before = std::mem::take(&mut self.legal);
-        let after = || before.iter().filter_map(|tree| op.apply(tree));
-        self.legal = match &reply {
-            Reply::Ok(_) => after().collect(),
-            Reply::No(status, code) if !is_fault(*status, *code) => {
-                before.iter().filter(|tree| op.apply(tree).is_none()).cloned().collect()
-            }
-            Reply::No(..) | Reply::Cut => after().chain(before.iter().cloned()).collect(),
+        let said = match &reply {
+            Reply::Ok(_) => Said::Done,
+            Reply::No(status, code) if !is_fault(*status, *code) => Said::Refused,
+            Reply::No(..) | Reply::Cut => Said::Nothing,
         };
-        assert!(!self.legal.is_empty(), "{op:?} cannot be answered so, of {before:?}");
-        self.legal.sort();
-        self.legal.dedup();
+        let next = (op.clone(), said);
+        if !self.since.is_empty() || said == Said::Nothing {
+            // What was tried again and again is done once, or not at all.
+            if self.since.last() != Some(&next) {
+                self.since.push(next);
+            }
+        } else {
+            let after = op.apply(&self.base);
+            assert_eq!(after.is_some(), said == Said::Done, "{next:?} to {:#?}", self.base);
+            self.base = after.unwrap_or_else(|| std::mem::take(&mut self.base));
+        }
         self.acknowledged += usize::from(reply.is_ok());
         reply.map(|_| ())
     }
@@ -270,7 +287,7 @@ impl Ledger {
             if let Some(op) = upload.go_on(caller) {
                 // It may have been put in its place before the crash, and before other changes only if they waited.
                 self.touched.extend(op.paths());
-                self.legal = self.legal.iter().filter_map(|tree| op.apply(tree)).collect();
+                self.since.push((op, Said::Done));
             }
         }
         for (token, usable) in std::mem::take(&mut self.sessions) {
@@ -278,15 +295,9 @@ impl Ledger {
             assert!(usable.is_none_or(|usable| usable == answer.is_ok()), "a session: {answer:?}");
         }
         let found = listed(caller, &self.root);
-        let matches = |tree: &&Tree| {
-            tree.len() == found.len()
-                && tree.iter().zip(&found).all(|((path, entry), (name, other))| {
-                    let seen = entry.as_ref().map(|v| (v.size, v.sha.clone()));
-                    path == name && seen == *other
-                })
-        };
-        let Some(tree) = self.legal.iter().find(matches).cloned() else {
-            panic!("{}\n{}", self.root, difference(&self.legal, &found));
+        let Some(tree) = fitting(self.base.clone(), &self.since, &found) else {
+            let changes = difference(&self.base, &found);
+            panic!("{}, changed by {:#?}\n{changes}", self.root, self.since);
         };
         for (path, entry) in &tree {
             if let Some(version) = entry
@@ -296,7 +307,7 @@ impl Ledger {
             }
         }
         self.touched.clear();
-        self.legal = vec![tree];
+        (self.base, self.since) = (tree, Vec::new());
     }
 
     /// The blobs its files lie in, by content.
@@ -355,7 +366,7 @@ impl Multipart {
 }
 
 /// Everything below a directory, and itself, as listings have it.
-fn listed(caller: &mut Caller, root: &str) -> BTreeMap<String, Option<(usize, String)>> {
+fn listed(caller: &mut Caller, root: &str) -> Found {
     let mut found = BTreeMap::from([(root.to_owned(), None)]);
     let mut open = vec![root.to_owned()];
     while let Some(dir) = open.pop() {
@@ -367,7 +378,10 @@ fn listed(caller: &mut Caller, root: &str) -> BTreeMap<String, Option<(usize, St
         }
         for entry in page["files"].as_array().unwrap() {
             let path = format!("{dir}/{}", entry["name"].as_str().unwrap());
-            assert!(found.insert(path.clone(), Some(seen(entry))).is_none(), "{path} is listed twice");
+            assert!(
+                found.insert(path.clone(), Some(seen(entry))).is_none(),
+                "{path} is listed twice"
+            );
         }
     }
     found
@@ -397,18 +411,46 @@ pub(crate) fn look(caller: &mut Caller, path: &str) -> Option<(usize, String)> {
     }
 }
 
-fn difference(legal: &[Tree], found: &BTreeMap<String, Option<(usize, String)>>) -> String {
+/// What listings show, in the same form.
+type Found = BTreeMap<String, Option<(usize, String)>>;
+
+fn agrees(entry: Option<&Option<Version>>, found: Option<&Option<(usize, String)>>) -> bool {
+    match (entry, found) {
+        (Some(Some(version)), Some(Some((size, sha)))) => {
+            (version.size, &version.sha) == (*size, sha)
+        }
+        (Some(None), Some(None)) | (None, None) => true,
+        _ => false,
+    }
+}
+
+/// The tree after these changes that is what was found, if there is one. A way is given up as soon as a path that no
+/// later change touches is not what it should be.
+fn fitting(tree: Tree, changes: &[(Op, Said)], found: &Found) -> Option<Tree> {
+    let Some(((op, said), later)) = changes.split_first() else {
+        let same = tree.len() == found.len()
+            && tree.iter().all(|(path, entry)| agrees(Some(entry), found.get(path)));
+        return same.then_some(tree);
+    };
+    let after = op.apply(&tree);
+    let ways = match said {
+        Said::Done => vec![after?],
+        Said::Refused => vec![after.is_none().then_some(tree)?],
+        Said::Nothing => after.into_iter().chain([tree]).collect(),
+    };
+    let touched_later = |path: &String| later.iter().any(|(op, _)| op.paths().contains(path));
+    let last: Vec<String> = op.paths().into_iter().filter(|path| !touched_later(path)).collect();
+    ways.into_iter()
+        .filter(|way| last.iter().all(|path| agrees(way.get(path), found.get(path))))
+        .find_map(|way| fitting(way, later, found))
+}
+
+fn difference(tree: &Tree, found: &Found) -> String {
     let mut text = String::new();
-    for (n, tree) in legal.iter().enumerate() {
-        let expected: BTreeMap<_, _> = tree
-            .iter()
-            .map(|(path, entry)| (path, entry.as_ref().map(|v| (v.size, v.sha.clone()))))
-            .collect();
-        for path in expected.keys().copied().chain(found.keys()).collect::<BTreeSet<_>>() {
-            let (wanted, is) = (expected.get(path), found.get(path));
-            if wanted != is {
-                text += &format!("legal tree {n}: {path} should be {wanted:?} and is {is:?}\n");
-            }
+    for path in tree.keys().chain(found.keys()).collect::<BTreeSet<_>>() {
+        let (wanted, is) = (tree.get(path), found.get(path));
+        if !agrees(wanted, is) {
+            text += &format!("{path} was {wanted:?} and is {is:?}\n");
         }
     }
     text

@@ -18,7 +18,8 @@ use crate::{
 /// Files and directories a client keeps, at most; then it removes some.
 const ENTRIES_MAX: usize = 20;
 const SIZES: [usize; 14] = [
-    0, 1, 300, 2_000, 8_191, 8_192, 8_193, 9_000, 30_000, 65_536, 65_537, 100_000, 300_000, 1_100_000,
+    0, 1, 300, 2_000, 8_191, 8_192, 8_193, 9_000, 30_000, 65_536, 65_537, 100_000, 300_000,
+    1_100_000,
 ];
 
 /// A client with its directory.

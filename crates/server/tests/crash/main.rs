@@ -3,7 +3,7 @@
 //!
 //! What lives here: promises 1 to 5 and 15. What does not: the contract itself (`wire`), and faults under the traits (in
 //! `ops`, tests/faults). By default each test runs for some seconds. `HEADWATER_CRASH=full` runs all of each at full
-//! length, `HEADWATER_CRASH=300` that many rounds; `HEADWATER_CRASH_SEED=n` repeats what a run printed. Tests that need
+//! length, `HEADWATER_CRASH=300` that many rounds; `HEADWATER_CRASH_SEED=n` repeats what a run printed, `HEADWATER_CRASH_BINARY=path` tries another build. Tests that need
 //! root and loop devices say so on stderr and pass without.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers of tests too")]
 

@@ -66,7 +66,9 @@ impl Node {
     pub(crate) fn spawn(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.home.path().join("log"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+        let binary = std::env::var_os("HEADWATER_CRASH_BINARY");
+        let mut command =
+            Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_headwater").into()));
         command.args(["serve", "--listen", "127.0.0.1:0", "--account", ACCOUNT, "--user", USER]);
         command.arg("--data").arg(&self.data).env("HEADWATER_PASSWORD", PASSWORD);
         command.env_remove("HEADWATER_CONFIG").env("HEADWATER_LOG", "info");

@@ -120,7 +120,13 @@ fn crashes(log: &[Event], chance: &mut Chance) -> Vec<Crash> {
 }
 
 /// Writes the disk as the crash leaves it. `durable` is how far `bytes` has come, a flush.
-fn materialize(crash: &Crash, log: &[Event], bytes: &mut [u8], durable: &mut usize, image: &Path) -> usize {
+fn materialize(
+    crash: &Crash,
+    log: &[Event],
+    bytes: &mut [u8],
+    durable: &mut usize,
+    image: &Path,
+) -> usize {
     let flush = |event: &Event| matches!(event, Event::Flush);
     let last = log[..crash.position].iter().rposition(flush).map_or(0, |n| n + 1);
     for event in &log[*durable..last] {
@@ -184,7 +190,8 @@ fn every_crash_state_is_legal() {
                 break 'all;
             }
             dropped += materialize(crash, &history.log, &mut bytes, &mut durable, &image);
-            let known = history.moments.iter().rev().find(|m| m.position <= crash.position).unwrap();
+            let known =
+                history.moments.iter().rev().find(|m| m.position <= crash.position).unwrap();
             let what = format!("position {}, seed {:?}", crash.position, crash.seed);
             effort.case(&what, || judge(&image, known.ledger.clone(), &history.token));
         }

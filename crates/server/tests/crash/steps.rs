@@ -153,11 +153,7 @@ fn death_while_recovering() {
             recovers(&mut node, &mut ledger, &prepared);
         });
     }
-    effort.report(&format!(
-        "{} calls, {} deaths to die, {died} died",
-        calls.len(),
-        all.len()
-    ));
+    effort.report(&format!("{} calls, {} deaths to die, {died} died", calls.len(), all.len()));
 }
 
 /// Replays the calls of the script: when an answer comes, all that was written for it was synced, file and name.
