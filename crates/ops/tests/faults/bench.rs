@@ -196,7 +196,7 @@ impl Bench {
                 () = join => {}
                 () = self.store.join_multiparts() => {}
             }
-            self.store.sweep_orphans(Time(0), self.now).await.unwrap();
+            self.store.sweep_orphans(Time(0), Time(self.now.0 + 1)).await.unwrap();
             while self.store.sweep_doomed().await.unwrap() > 0 {}
         });
     }
