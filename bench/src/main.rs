@@ -1,5 +1,5 @@
 //! Measures the release binary of headwater over loopback, beside peers in the same run:
-//! `cargo run --release -p bench -- small-uploads big-uploads million multipart`.
+//! `cargo run --release -p bench -- small-uploads big-uploads million multipart backup`.
 //!
 //! What lives here: the command line and the list of works. A work is a file in `works`; it starts the servers it
 //! compares (`server`), drives them (`load`, `http`, `api`) and returns tables (`table`). Nothing asserts a time: a work
@@ -81,6 +81,9 @@ struct Plan {
     /// multipart: connections that send them in random order.
     #[arg(long, default_value_t = 4)]
     workers: usize,
+    /// backup: small files; there are half as many of 20 kB, and a thousandth of 64 MiB.
+    #[arg(long, default_value_t = 40_000)]
+    backup_files: u64,
     /// Take a build that is no release build: answers are checked, figures mean nothing.
     #[arg(long)]
     any_build: bool,
@@ -97,6 +100,8 @@ enum Work {
     Million,
     /// A file of 5 GiB in 100 pieces: in random order over 4 connections, and in order over one.
     Multipart,
+    /// Imports of trees and archives, snapshots and the way back, beside `cp -r`.
+    Backup,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -118,6 +123,7 @@ fn measure(plan: &Plan) -> anyhow::Result<()> {
                 Work::BigUploads => works::big_uploads::run(plan).await,
                 Work::Million => works::million::run(plan).await,
                 Work::Multipart => works::multipart::run(plan).await,
+                Work::Backup => works::backup::run(plan).await,
             }
         })?;
         done.iter().for_each(Table::print);

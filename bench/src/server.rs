@@ -113,8 +113,21 @@ impl Home {
         Ok(Self { binary, dir })
     }
 
-    fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.beside("data")
+    }
+
+    /// A place beside it, gone with it.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// One of the operator's commands.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(args);
+        command
     }
 
     /// Serves it. The log, a line a request as by default, goes to a file beside the data.

@@ -1,5 +1,6 @@
 //! The works, a file each. A work starts fresh servers, drives them, checks answers, and returns tables.
 
+pub(crate) mod backup;
 pub(crate) mod big_uploads;
 pub(crate) mod million;
 pub(crate) mod multipart;

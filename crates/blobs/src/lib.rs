@@ -34,16 +34,32 @@ pub trait Blobs: Send + Sync {
     /// # Errors
     /// [`model::Error::Full`], [`model::Error::Storage`].
     fn stage(&self, account: AccountId, now: Time) -> Task<'_, Result<Box<dyn Stage>>>;
+    /// Begins a blob under the id it has in another store; one that is there under this id is replaced.
+    ///
+    /// # Errors
+    /// [`model::Error::Full`], [`model::Error::Storage`].
+    fn stage_as(&self, id: BlobId) -> Task<'_, Result<Box<dyn Stage>>>;
     /// Opens a sealed blob for reading; checks that it is whole (its length and its own description of itself).
     ///
     /// # Errors
     /// [`model::Error::Damaged`] when it is missing or is not what was sealed, [`model::Error::Storage`].
     fn open(&self, id: BlobId) -> Task<'_, Result<Box<dyn Blob>>>;
-    /// Removes a sealed blob; one that is not there is a success.
+    /// Removes a sealed blob; one that is not there is a success. After a loss of power it may be there again.
     ///
     /// # Errors
     /// [`model::Error::Storage`].
     fn remove(&self, id: BlobId) -> Task<'_, Result<()>>;
+    /// Removes sealed blobs for good: when this returns they do not come back, whatever happens. After an error some
+    /// may be gone and some not.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`].
+    fn remove_all(&self, ids: Vec<BlobId>) -> Task<'_, Result<()>>;
+    /// Everything that lies in the store, handed over in batches to `visit` (called on a thread that may block).
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`].
+    fn survey(&self, visit: Box<dyn FnMut(Vec<Lying>) + Send>) -> Task<'_, Result<()>>;
     /// The sealed blobs staged before `before` and changed on disk since `since`, handed over in batches to `visit`
     /// (called on a thread that may block): what the sweeper compares with the catalog.
     ///
@@ -55,6 +71,17 @@ pub trait Blobs: Send + Sync {
         before: Time,
         visit: Box<dyn FnMut(Vec<BlobId>) + Send>,
     ) -> Task<'_, Result<()>>;
+}
+
+/// Something that lies in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lying {
+    /// A sealed blob, where it belongs.
+    Sealed(BlobId),
+    /// A blob that was never sealed: it is being written, or was left behind.
+    Staged(String),
+    /// What the store would not have put there: where it lies.
+    Stray(String),
 }
 
 /// A blob that is being written. Dropping it discards it.
@@ -112,6 +139,8 @@ pub trait Blob: Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// SHA-256 of its bytes, as it was noted when they were written.
+    fn digest(&self) -> Digest;
     /// Reads `len` bytes from `offset`, each block they lie in compared with its checksum first.
     ///
     /// # Errors

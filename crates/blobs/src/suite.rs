@@ -17,7 +17,7 @@ use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Error, Result, Time};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Blob, Blobs, Stage, Staged};
+use crate::{Blob, Blobs, Lying, Stage, Staged};
 
 /// Opens the engine under test: the first call on an empty store, each later one on the same store again, as a new
 /// process would, after all that came from the call before was dropped.
@@ -72,7 +72,7 @@ macro_rules! laws {
         $crate::laws!($fresh: round_trips, ranges_outside_are_refused, what_is_dropped_is_not_there,
             a_seal_nobody_waits_for_is_whole_or_absent, a_removed_blob_reads_until_dropped,
             sealed_blobs_survive_reopening, sealed_between_finds_by_time, streams_do_not_mix,
-            a_stage_can_be_read_while_it_is_written);
+            a_stage_can_be_read_while_it_is_written, what_lies_there_is_surveyed);
     };
     ($fresh:path: $($law:ident),+) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -357,4 +357,31 @@ fn done<T, E: fmt::Display>(result: Result<T, E>, what: &str) -> T {
         Ok(value) => value,
         Err(e) => panic!("{what}: {e}"),
     }
+}
+
+/// A survey tells of every sealed blob once, and of no blob that was removed.
+pub async fn what_lies_there_is_surveyed(open: Open<'_>, seed: u64) {
+    let blobs = open();
+    let mut chance = Chance::new(seed);
+    let mut ids = Vec::new();
+    for len in LENGTHS {
+        ids.push(sealed(&*blobs, &chance.bytes(len), NOW).await);
+    }
+    done(blobs.remove_all(ids.drain(..3).collect()).await, "remove");
+    done(blobs.remove_all(vec![BlobId([9; 16])]).await, "remove what is not there");
+    let found: Arc<Mutex<Vec<Lying>>> = Arc::default();
+    let list = found.clone();
+    let visit = Box::new(move |some: Vec<Lying>| {
+        list.lock().unwrap_or_else(PoisonError::into_inner).extend(some);
+    });
+    done(blobs.survey(visit).await, "survey");
+    let lying = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+    let sealed = lying.iter().filter_map(|one| match one {
+        Lying::Sealed(id) => Some(*id),
+        Lying::Staged(_) | Lying::Stray(_) => None,
+    });
+    let mut sealed: Vec<BlobId> = sealed.collect();
+    sealed.sort_unstable();
+    ids.sort_unstable();
+    assert_eq!(sealed, ids, "seed {seed}");
 }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use model::{Error, Result};
 use tokio::sync::oneshot;
 
-use crate::{Read, Tx};
+use crate::{
+    Read, Tx,
+    audit::{Audit, AuditJob},
+};
 
 /// A catalog. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -30,6 +33,8 @@ pub trait Engine: Send + Sync {
     fn read(&self, job: Box<dyn ReadJob>);
     /// Runs a job in a transaction, then tells it whether its changes are durable.
     fn write(&self, job: Box<dyn WriteJob>);
+    /// Runs a job over the whole of one snapshot, on a thread of its own: it may take long.
+    fn audit(&self, job: Box<dyn AuditJob>);
     /// What was done so far.
     fn stats(&self) -> Stats;
     /// Whether a write would be taken now. Quick: asked before each upload, so that nobody sends a body in vain.
@@ -97,6 +102,20 @@ impl Catalog {
         result.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// Runs a closure over every row of one snapshot, on a thread that may block.
+    ///
+    /// # Errors
+    /// What the closure returns, or a fault of storage.
+    pub async fn audit<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Audit) -> Result<T> + Send + 'static,
+    {
+        let (answer, result) = oneshot::channel();
+        self.0.audit(Box::new(AuditWork { work, answer }));
+        result.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
     /// Runs a closure in a transaction. The future is ready when the changes are durable. Dropping the future does not
     /// undo or stop the transaction.
     ///
@@ -150,6 +169,22 @@ where
 
     fn is_long(&self) -> bool {
         self.long
+    }
+}
+
+struct AuditWork<T, F> {
+    work: F,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> AuditJob for AuditWork<T, F>
+where
+    T: Send,
+    F: FnOnce(&dyn Audit) -> Result<T> + Send,
+{
+    fn run(self: Box<Self>, snapshot: Result<&dyn Audit>) {
+        // Nobody waits any more: reading has no effect to keep.
+        drop(self.answer.send(snapshot.and_then(self.work)));
     }
 }
 

@@ -5,6 +5,7 @@
 //! service. The catalog keeps its own indices and counters consistent, and nothing else; who may do what, and what a
 //! change entails, is said in crate `ops`. It knows no blobs and no protocol.
 
+pub mod audit;
 pub mod embedded;
 pub mod faulty;
 mod handle;

@@ -10,6 +10,8 @@ use model::{
     Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 
+use crate::audit::Row;
+
 /// A name in a directory: where an entry stands or will stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place<'a> {
@@ -240,4 +242,15 @@ pub trait Tx: Read {
     fn doom(&mut self, blob: BlobId, now: Time) -> Result<()>;
     /// Takes a blob off that list: its bytes are gone.
     fn forget_doomed(&mut self, blob: BlobId) -> Result<()>;
+
+    /// Stores one row as it is, and keeps nothing else right: a repair, not an operation.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`] for a row that cannot be written.
+    fn put_row(&mut self, row: &Row) -> Result<()>;
+    /// Removes what stands where `row` would, likewise.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`] for a row that cannot be written.
+    fn remove_row(&mut self, row: &Row) -> Result<()>;
 }

@@ -14,6 +14,7 @@ mod job;
 pub mod limits;
 pub mod multipart;
 mod path;
+mod scrub;
 mod secret;
 mod session;
 mod time;
@@ -27,6 +28,7 @@ pub use event::{Callback, CallbackId, CallbackState, Event, EventFile, EventKind
 pub use job::{Job, JobId, JobState};
 pub use multipart::{Multipart, Piece, PieceContent, PieceState, UploadId, UploadState};
 pub use path::TreePath;
+pub use scrub::{Damage, Scrub, ScrubAt, ScrubPass, Subject};
 pub use secret::Secret;
 pub use session::{Caller, Session, SessionOrigin, TokenHash};
 pub use time::Time;

@@ -6,10 +6,12 @@
 
 pub mod admin;
 mod backoff;
+pub mod backup;
 pub mod clock;
 pub mod content_type;
 pub mod event;
 pub mod fetch;
+pub mod fsck;
 pub mod get;
 mod landing;
 pub mod link;
@@ -60,6 +62,8 @@ pub struct Store(Arc<Shared>);
 struct Shared {
     catalog: Catalog,
     blobs: Arc<dyn Blobs>,
+    /// From before anything was stored by this process.
+    started: Time,
     clock: Arc<dyn Clock>,
     vault: Vault,
     public_url: Option<link::PublicUrl>,
@@ -75,6 +79,8 @@ struct Shared {
     outbound: outbound::Client,
     jobs: fetch::Jobs,
     through: Arc<through::PullThrough>,
+    /// Held to read while all blobs are copied, to write while blobs are removed.
+    removals: tokio::sync::RwLock<()>,
 }
 
 /// What a [`Store`] is put together from.
@@ -136,6 +142,7 @@ impl Store {
         Self(Arc::new(Shared {
             catalog: parts.catalog,
             blobs: parts.blobs,
+            started: parts.clock.now(),
             clock: parts.clock,
             vault: parts.vault,
             public_url: parts.public_url,
@@ -151,6 +158,7 @@ impl Store {
             outbound: parts.outbound,
             jobs: fetch::Jobs::default(),
             through: parts.through,
+            removals: tokio::sync::RwLock::default(),
         }))
     }
 

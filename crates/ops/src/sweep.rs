@@ -12,19 +12,18 @@ use crate::Store;
 const BATCH: usize = 256;
 
 impl Store {
-    /// Removes the bytes of some doomed blobs; returns how many. 0: none is left.
+    /// Removes the bytes of some doomed blobs; returns how many. 0: none is left, or none may be removed now.
     ///
     /// # Errors
     /// [`model::Error::Storage`]; what was not removed stays on the list.
     pub async fn sweep_doomed(&self) -> Result<usize> {
+        let Ok(_removing) = self.0.removals.try_write() else { return Ok(0) };
         let doomed = self.0.catalog.read(|tx| tx.doomed(None, BATCH)).await?;
-        let mut gone = Vec::with_capacity(doomed.len());
-        for (blob, _) in doomed {
-            self.0.blobs.remove(blob).await?;
-            gone.push(blob);
-        }
+        let gone: Vec<BlobId> = doomed.into_iter().map(|(blob, _)| blob).collect();
         let count = gone.len();
         if count > 0 {
+            // For good: a removal that a loss of power undid after this list forgot it would be found by nobody.
+            self.0.blobs.remove_all(gone.clone()).await?;
             self.0
                 .catalog
                 .write(move |tx| gone.iter().try_for_each(|blob| tx.forget_doomed(*blob)))
@@ -85,10 +84,9 @@ impl Store {
                     Ok(orphans)
                 })
                 .await?;
-            for blob in orphans {
-                self.0.blobs.remove(blob).await?;
-                removed += 1;
-            }
+            removed += orphans.len();
+            let _removing = self.0.removals.write().await;
+            self.0.blobs.remove_all(orphans).await?;
         }
         Ok(removed)
     }

@@ -3,17 +3,24 @@
 //! A server that does not run is opened by the command itself; the semantics are the same, in `ops::admin`.
 
 mod callbacks;
+mod fsck;
 mod jobs;
 mod socket;
 mod url;
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use model::{Secret, TreePath};
 use ops::{AccountChange, NewUser, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::snapshot::{self, Export};
+
+pub(crate) use fsck::{Fsck, run as fsck};
 pub(crate) use socket::{Done, Notes, Reach, Socket, line};
 pub(crate) use url::{SignCommand, UrlCommand};
 
@@ -67,7 +74,15 @@ pub(crate) enum Command {
         id: String,
     },
     Status,
+    Fsck {
+        deep: bool,
+    },
     Url(UrlCommand),
+    /// A copy of the whole store in another directory.
+    Export {
+        to: PathBuf,
+        deep: bool,
+    },
     /// Files follow (`crate::import`), put where this user would put them.
     Import {
         user: String,
@@ -88,8 +103,18 @@ pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<ExitCod
 }
 
 /// Carries a command out.
-async fn execute(store: &Store, command: Command, _notes: &Notes) -> anyhow::Result<Done> {
-    answer(store, command).await.map(Done::from)
+async fn execute(
+    store: &Store,
+    data: &Path,
+    command: Command,
+    notes: &Notes,
+) -> anyhow::Result<Done> {
+    match command {
+        Command::Export { to, deep } => {
+            snapshot::export(store, data, &Export { to, deep }, notes).await
+        }
+        quick => answer(store, quick).await.map(Done::from),
+    }
 }
 
 /// Those that are done at once.
@@ -158,7 +183,10 @@ async fn answer(store: &Store, command: Command) -> anyhow::Result<Value> {
                 "read_only": status.read_only, "refuses_uploads": status.refuses_uploads,
             }))
         }
+        Command::Fsck { deep } => fsck::online(store, deep).await,
         Command::Url(command) => url::execute(store, command).await,
-        Command::Import { .. } => anyhow::bail!("files are imported over a connection of their own"),
+        Command::Export { .. } | Command::Import { .. } => {
+            anyhow::bail!("exports and imports take their time")
+        }
     }
 }

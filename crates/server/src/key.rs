@@ -45,13 +45,37 @@ pub(crate) fn read_or_make(data: &Path) -> anyhow::Result<[u8; 32]> {
 fn make(data: &Path) -> anyhow::Result<[u8; 32]> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|e| anyhow::anyhow!("no randomness: {e}"))?;
+    put(data, &key)?;
+    Ok(key)
+}
+
+/// The key in `data`, which must be there.
+pub(crate) fn read(data: &Path) -> anyhow::Result<[u8; 32]> {
+    if !data.join(NAME).exists() {
+        bail!("{} is missing", data.join(NAME).display());
+    }
+    read_or_make(data)
+}
+
+/// Puts a key into `data`, which has none. It is durable when this returns: before anything is encrypted under it, and
+/// after all that it makes readable.
+pub(crate) fn put(data: &Path, key: &[u8; 32]) -> anyhow::Result<()> {
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join(NAME))?;
-    file.write_all(Digest(key).to_hex().as_bytes())?;
-    // Durable before anything is encrypted under it; the catalog, which comes next, syncs the same directory.
+    file.write_all(Digest(*key).to_hex().as_bytes())?;
     file.sync_all()?;
     File::open(data)?.sync_all()?;
-    Ok(key)
+    Ok(())
+}
+
+/// Takes the key out of `data`, so that nothing there is taken for a store, whatever happens next.
+pub(crate) fn withdraw(data: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(data.join(NAME)) {
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
+        Ok(()) | Err(_) => {}
+    }
+    File::open(data)?.sync_all()?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod jobs;
 mod key;
 mod logging;
 mod serve;
+mod snapshot;
 mod stop;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
@@ -20,6 +21,9 @@ use catalog::{Catalog, embedded::Embedded};
 use ops::{Parts, Store, clock::SystemClock, vault::Vault};
 
 use crate::config::{Cli, Plan, Wiring};
+
+/// What a check exits with that could not look.
+const NOT_LOOKED: u8 = 2;
 
 fn main() -> ExitCode {
     // Files 0600, directories 0700, whoever makes them: an engine asks nobody for a mode.
@@ -37,6 +41,11 @@ fn main() -> ExitCode {
             Plan::Serve(config) => serve::run(*config).await.map(|()| ExitCode::SUCCESS),
             Plan::Admin { data, command } => admin::run(&data, command).await,
             Plan::Import { data, import } => import::run(&data, import).await,
+            Plan::Restore { data, from, deep } => snapshot::restore(&data, &from, deep).await,
+            Plan::Fsck { data, fsck } => Ok(admin::fsck(&data, fsck).await.unwrap_or_else(|e| {
+                fail(&e);
+                ExitCode::from(NOT_LOOKED)
+            })),
         }
     });
     // A thread of the blocking pool that hangs on a dead disk must not hold the exit.
@@ -63,20 +72,25 @@ struct Opened {
 /// Opens the embedded engines in `data`, with what the operator has set.
 fn open(data: &Path, wiring: Wiring) -> anyhow::Result<Opened> {
     let lock = config::own_directory(data)?;
+    snapshot::refuse_unfinished(data)?;
     let key = key::read_or_make(data)?;
+    Ok(Opened { store: assemble(data, &key, wiring)?, _lock: lock })
+}
+
+/// The engines in a directory that this process owns.
+fn assemble(data: &Path, key: &[u8; 32], wiring: Wiring) -> anyhow::Result<Store> {
     let catalog = Embedded::open(data.join("catalog"), catalog::embedded::Options::default())
         .with_context(|| format!("opening the catalog in {}", data.display()))?;
     let blobs = Local::open_keeping(data, wiring.reserve_bytes)
         .with_context(|| format!("opening blobs in {}", data.display()))?;
-    let store = Store::new(Parts {
+    Ok(Store::new(Parts {
         catalog: Catalog::new(Arc::new(catalog)),
         blobs: Arc::new(blobs),
         clock: Arc::new(SystemClock),
-        vault: Vault::new(&key),
+        vault: Vault::new(key),
         outbound: wiring.outbound,
         through: wiring.through,
         limits: wiring.limits,
         public_url: wiring.public_url,
-    });
-    Ok(Opened { store, _lock: lock })
+    }))
 }

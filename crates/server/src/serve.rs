@@ -11,7 +11,7 @@ use model::{Digest, Secret};
 use ops::{Store, clock::Clock};
 use tokio::net::TcpListener;
 
-use crate::{admin, config::Config, jobs, logging, stop::Stop};
+use crate::{admin, config::Config, jobs, logging, snapshot, stop::Stop};
 
 /// Serves until SIGTERM or SIGINT; then running requests end, within a bound.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
@@ -19,6 +19,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let started = ops::clock::SystemClock.now();
     let stop = Stop::on_signals()?;
     let opened = crate::open(&config.data, config.wiring.clone())?;
+    snapshot::put_into_use(&config.data)?;
     let store = opened.store.clone();
     found(&store, &config).await?;
 
@@ -39,7 +40,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         let pullers = config.pullers;
         async move { jobs::run(store, &data, started, pullers, stop).await }
     });
-    let admin = tokio::spawn(admin.serve(store.clone(), stop.clone()));
+    let admin = tokio::spawn(admin.serve(store.clone(), config.data.clone(), stop.clone()));
     let front = Front { store, settings: Arc::new(config.settings) };
     door::run(front, listeners, stop.stopped(), config.drain).await;
     background.await.context("background jobs")?;

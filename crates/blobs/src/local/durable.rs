@@ -98,6 +98,35 @@ impl Fan {
         Ok(())
     }
 
+    /// Removes the file of a blob; one that is not there is a success. A loss of power may bring it back.
+    pub(super) fn remove(&self, id: BlobId) -> Result<()> {
+        match fs::remove_file(layout::sealed_path(&self.blobs, id)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the files of blobs so that they stay removed. All are unlinked before the first sync, so that the
+    /// journal of the file system takes them in one commit and the other syncs find nothing to do.
+    ///
+    /// A sync that fails is an error, and asked for again with the blobs' next removal: at worst that says OK about a
+    /// removal that is lost, and the blob is what it was, garbage, for `fsck` to find.
+    pub(super) fn remove_all(&self, ids: &[BlobId]) -> Result<()> {
+        let mut homes: Vec<[u8; 2]> = ids.iter().map(|id| layout::fan(*id)).collect();
+        ids.iter().try_for_each(|id| self.remove(*id))?;
+        homes.sort_unstable();
+        homes.dedup();
+        for [first, second] in homes {
+            let mut dir = self.blobs.join(layout::fan_name(first));
+            dir.push(layout::fan_name(second));
+            match File::open(dir) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                dir => dir?.sync_all()?,
+            }
+        }
+        Ok(())
+    }
+
     /// Opens the directory of a blob, and makes it if need be. All is open before the rename, so that an error of
     /// writing any of it back is reported here, even if another seal that waits at the same time was told before.
     fn home(&self, id: BlobId) -> Result<Home> {

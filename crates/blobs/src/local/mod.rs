@@ -31,7 +31,7 @@ use std::{
 use model::{AccountId, BlobId, Error, Result, Time};
 use tokio::task::JoinError;
 
-use crate::{Blob, Blobs, Stage, Task};
+use crate::{Blob, Blobs, Lying, Stage, Task};
 
 /// Blobs in a local directory.
 pub struct Local {
@@ -109,6 +109,11 @@ impl Blobs for Local {
         Box::pin(std::future::ready(staged))
     }
 
+    fn stage_as(&self, id: BlobId) -> Task<'_, Result<Box<dyn Stage>>> {
+        let stage = stage::LocalStage::new(Arc::clone(&self.store), id);
+        Box::pin(std::future::ready(Ok(Box::new(stage) as Box<dyn Stage>)))
+    }
+
     fn open(&self, id: BlobId) -> Task<'_, Result<Box<dyn Blob>>> {
         let store = Arc::clone(&self.store);
         Box::pin(blocking(move || {
@@ -120,12 +125,19 @@ impl Blobs for Local {
         let store = Arc::clone(&self.store);
         Box::pin(blocking(move || {
             // No sync of the directory: if the removal is lost with the power the blob is garbage again, which is
-            // what it was, and the sweeper finds it again.
-            match fs::remove_file(layout::sealed_path(store.fan.root(), id)) {
-                Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
-                _ => Ok(()),
-            }
+            // what it was. Whoever would forget that it was to be removed uses `remove_all`.
+            store.fan.remove(id)
         }))
+    }
+
+    fn remove_all(&self, ids: Vec<BlobId>) -> Task<'_, Result<()>> {
+        let store = Arc::clone(&self.store);
+        Box::pin(blocking(move || store.fan.remove_all(&ids)))
+    }
+
+    fn survey(&self, mut visit: Box<dyn FnMut(Vec<Lying>) + Send>) -> Task<'_, Result<()>> {
+        let store = Arc::clone(&self.store);
+        Box::pin(blocking(move || walk::survey(&store.stage, store.fan.root(), &mut visit)))
     }
 
     fn sealed_between(

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use model::{BlobId, Error, Result};
+use model::{BlobId, Digest, Error, Result};
 use rustix::{buffer::spare_capacity, io::Errno};
 
 use super::{
@@ -47,6 +47,10 @@ impl LocalBlob {
 impl Blob for LocalBlob {
     fn len(&self) -> u64 {
         self.footer.len
+    }
+
+    fn digest(&self) -> Digest {
+        self.footer.digest
     }
 
     fn read(&self, offset: u64, len: usize) -> Task<'_, Result<Bytes>> {

@@ -13,6 +13,7 @@ use std::{
 use model::{BlobId, Result, Time};
 
 use super::layout;
+use crate::Lying;
 
 /// How many ids are handed over at a time.
 const BATCH_IDS: usize = 1000;
@@ -55,12 +56,51 @@ pub(super) fn sealed_between(
     Ok(())
 }
 
+/// Visits everything that lies in the stage and under `blobs`. Blocks.
+pub(super) fn survey(stage: &Path, blobs: &Path, visit: &mut dyn FnMut(Vec<Lying>)) -> Result<()> {
+    let mut batch = Vec::new();
+    for_names(stage, |name| batch.push(Lying::Staged(name.to_owned())))?;
+    let stray = |dir: &Path, name: &str| Lying::Stray(dir.join(name).display().to_string());
+    let mut outer = Vec::new();
+    for_names(blobs, |name| match fan_byte(name) {
+        Some(byte) => outer.push(byte),
+        None => batch.push(stray(blobs, name)),
+    })?;
+    for first in outer {
+        let dir = blobs.join(layout::fan_name(first));
+        let mut inner = Vec::new();
+        for_names(&dir, |name| match fan_byte(name) {
+            Some(byte) => inner.push(byte),
+            None => batch.push(stray(&dir, name)),
+        })?;
+        for second in inner {
+            let dir = dir.join(layout::fan_name(second));
+            for_names(&dir, |name| match layout::id_of(name) {
+                Some(id) if layout::fan(id) == [first, second] => batch.push(Lying::Sealed(id)),
+                _ => batch.push(stray(&dir, name)),
+            })?;
+            if batch.len() >= BATCH_IDS {
+                visit(std::mem::take(&mut batch));
+            }
+        }
+    }
+    if !batch.is_empty() {
+        visit(batch);
+    }
+    Ok(())
+}
+
+/// The byte that a directory of the fan-out is named after.
+fn fan_byte(name: &str) -> Option<u8> {
+    u8::from_str_radix(name, 16).ok().filter(|byte| layout::fan_name(*byte) == name)
+}
+
 /// The directories of one level of the fan-out.
 fn fan_dirs(dir: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    for_names(dir, |name| match u8::from_str_radix(name, 16) {
-        Ok(byte) if layout::fan_name(byte) == name => bytes.push(byte),
-        _ => unknown(dir, name),
+    for_names(dir, |name| match fan_byte(name) {
+        Some(byte) => bytes.push(byte),
+        None => unknown(dir, name),
     })?;
     Ok(bytes)
 }

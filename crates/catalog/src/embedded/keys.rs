@@ -104,6 +104,8 @@ impl Family {
 pub(super) const FORMAT: &[u8] = b"f";
 /// The last fresh id, in [`Family::Meta`].
 pub(super) const LAST_ID: &[u8] = b"i";
+/// How far scrubbing is, in [`Family::Meta`].
+pub(super) const SCRUB: &[u8] = b"s";
 /// What accounts' keys begin with, in [`Family::Meta`].
 pub(super) const ACCOUNTS: &[u8] = b"a";
 /// What users' keys begin with, in [`Family::Meta`].

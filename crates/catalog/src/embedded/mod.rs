@@ -14,6 +14,8 @@ mod options;
 mod overlay;
 mod record;
 mod room;
+mod rows;
+mod scrub;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,7 @@ use self::room::Room;
 use self::source::Frozen;
 use self::view::View;
 use self::writer::Writer;
+use crate::audit::AuditJob;
 use crate::{Engine, ReadJob, Stats, WriteJob};
 
 /// The format this release writes. A release that changes keys raises it and brings older catalogs up when it opens
@@ -119,6 +122,15 @@ impl Engine for Embedded {
         match self.core.check_stopped() {
             Ok(()) => self.writer.submit(job),
             Err(e) => job.finish(Err(e)),
+        }
+    }
+
+    fn audit(&self, job: Box<dyn AuditJob>) {
+        let core = Arc::clone(&self.core);
+        let run = move || job.run(Ok(&Frozen::new(&core.db)));
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(run)),
+            Err(_) => run(),
         }
     }
 

@@ -50,6 +50,16 @@ impl<'a> Frozen<'a> {
     pub(super) fn new(db: &'a DB) -> Self {
         Self { db, snapshot: db.snapshot() }
     }
+
+    /// The database.
+    pub(super) fn db(&self) -> &'a DB {
+        self.db
+    }
+
+    /// The snapshot.
+    pub(super) fn snapshot(&self) -> &Snapshot<'a> {
+        &self.snapshot
+    }
 }
 
 impl Source for Frozen<'_> {

@@ -17,9 +17,10 @@ use model::{
 use super::codec::{Record, encode};
 use super::keys::{self, Family};
 use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
+use super::rows;
 use super::source::Group;
 use super::view::View;
-use crate::{Place, Read, Tx};
+use crate::{Place, Read, Tx, audit::Row};
 
 impl View<Group<'_>> {
     /// Sets a key's record.
@@ -103,6 +104,10 @@ impl View<Group<'_>> {
 /// The error for an operation that did not look before it called.
 pub(super) fn misuse(what: String) -> Error {
     Error::Storage(what)
+}
+
+fn no_row() -> Error {
+    misuse("a row that could not be read cannot be written".to_owned())
 }
 
 impl Tx for View<Group<'_>> {
@@ -332,6 +337,18 @@ impl Tx for View<Group<'_>> {
 
     fn forget_doomed(&mut self, blob: BlobId) -> Result<()> {
         self.remove(Family::Doomed, keys::blob(blob));
+        Ok(())
+    }
+
+    fn put_row(&mut self, row: &Row) -> Result<()> {
+        let (family, key, value) = rows::stored(row).ok_or_else(no_row)?;
+        self.0.overlay.put(family, key, value);
+        Ok(())
+    }
+
+    fn remove_row(&mut self, row: &Row) -> Result<()> {
+        let (family, key, _) = rows::stored(row).ok_or_else(no_row)?;
+        self.remove(family, key);
         Ok(())
     }
 }

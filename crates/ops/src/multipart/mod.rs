@@ -17,6 +17,7 @@ use crate::{Room, Store, TypeRule, landing::Landing, slots::Slot};
 pub use join::Joiner;
 pub(crate) use prefix::Prefixes;
 pub use rules::PieceSpec;
+pub(crate) use rules::holds;
 
 /// Limits of multipart uploads, with their units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -81,6 +81,11 @@ pub(super) fn drop_pieces(
     })
 }
 
+/// Whether a piece refers to its content: from when it comes until it is a part of the file, or given up.
+pub(crate) fn holds(piece: &Piece) -> bool {
+    matches!(piece.state, PieceState::New | PieceState::Join)
+}
+
 fn release(tx: &mut dyn Tx, upload: &Multipart, piece: &Piece, now: Time) -> Result<()> {
     reference::release(tx, upload.account, &content([piece].into_iter()), now)
 }

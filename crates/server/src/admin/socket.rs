@@ -88,13 +88,13 @@ impl Socket {
     }
 
     /// Answers until the server is to stop.
-    pub(crate) async fn serve(self, store: Store, stop: Stop) {
+    pub(crate) async fn serve(self, store: Store, data: PathBuf, stop: Stop) {
         let mut stopped = std::pin::pin!(stop.stopped());
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        tokio::spawn(attend(stream, store.clone()));
+                        tokio::spawn(attend(stream, store.clone(), data.clone()));
                     }
                     Err(e) => {
                         tracing::warn!(error = %e, "admin socket");
@@ -135,8 +135,8 @@ impl Address {
 pub(crate) enum Reach {
     /// The server over this data directory.
     Running(PathBuf),
-    /// This process. The lock is held for as long as the store is open.
-    Own(crate::Opened),
+    /// This process, over this data directory. The lock is held for as long as the store is open.
+    Own(crate::Opened, PathBuf),
 }
 
 impl Reach {
@@ -148,7 +148,8 @@ impl Reach {
                 if !data.join("catalog").exists() {
                     bail!("{} is no data directory: nothing was served there yet", data.display());
                 }
-                Ok(Self::Own(crate::open(data, crate::config::Wiring::offline()?)?))
+                let opened = crate::open(data, crate::config::Wiring::offline()?)?;
+                Ok(Self::Own(opened, data.to_owned()))
             }
             Err(e) => Err(e).context("the server's admin socket"),
         }
@@ -158,10 +159,11 @@ impl Reach {
     pub(crate) fn connect(&self) -> io::Result<BlockingStream> {
         match self {
             Self::Running(data) => connect(data),
-            Self::Own(opened) => {
+            Self::Own(opened, data) => {
                 let (ours, theirs) = BlockingStream::pair()?;
                 theirs.set_nonblocking(true)?;
-                tokio::spawn(attend(UnixStream::from_std(theirs)?, opened.store.clone()));
+                let (store, data) = (opened.store.clone(), data.clone());
+                tokio::spawn(attend(UnixStream::from_std(theirs)?, store, data));
                 Ok(ours)
             }
         }
@@ -201,13 +203,13 @@ pub(crate) fn line(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     Ok(line)
 }
 
-async fn attend(stream: UnixStream, store: Store) {
-    if let Err(e) = answer(stream, &store).await {
+async fn attend(stream: UnixStream, store: Store, data: PathBuf) {
+    if let Err(e) = answer(stream, &store, &data).await {
         tracing::warn!(error = %e, "admin socket");
     }
 }
 
-async fn answer(stream: UnixStream, store: &Store) -> anyhow::Result<()> {
+async fn answer(stream: UnixStream, store: &Store, data: &Path) -> anyhow::Result<()> {
     let mut stream = BufReader::with_capacity(256 * 1024, stream);
     let mut question = Vec::new();
     (&mut stream).take(COMMAND_BYTES_MAX).read_until(b'\n', &mut question).await?;
@@ -223,7 +225,7 @@ async fn answer(stream: UnixStream, store: &Store) -> anyhow::Result<()> {
     };
     let (notes, mut said) = mpsc::channel(NOTES_WAITING);
     let notes = Notes(notes);
-    let mut work = std::pin::pin!(execute(store, command, &notes));
+    let mut work = std::pin::pin!(execute(store, data, command, &notes));
     let done = loop {
         tokio::select! {
             done = &mut work => break done,

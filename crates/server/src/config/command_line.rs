@@ -6,8 +6,13 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use model::{JobState, Secret, TreePath};
 
-use super::{Config, Plan, file::Written, import::ImportVerb, url::UrlVerb};
-use crate::admin::Command;
+use super::{
+    Config, Plan,
+    file::Written,
+    import::{ExportArgs, ImportVerb},
+    url::UrlVerb,
+};
+use crate::admin::{Command, Fsck};
 
 /// A self-hosted origin store that speaks the Agile origin-storage API.
 #[derive(Debug, Parser)]
@@ -35,6 +40,11 @@ enum Verb {
     Callback(CallbackVerb),
     /// List transfers from other servers, give them up or try them again.
     Jobs(JobsArgs),
+    /// Check that all that is stored holds together. Exit code 0: it does; 1: something is left that does not; 2: it could
+    /// not be looked at.
+    Fsck(FsckArgs),
+    /// Make a snapshot of everything in another directory, while the server serves.
+    Export(ExportArgs),
     /// Bring in files that are elsewhere, with their times; what is there already is not sent twice.
     #[command(subcommand)]
     Import(ImportVerb),
@@ -198,6 +208,21 @@ enum JobsVerb {
 }
 
 #[derive(Debug, Args)]
+struct FsckArgs {
+    /// Read every byte and compare it with its checksums.
+    #[arg(long)]
+    deep: bool,
+    /// Mend what can be mended without guessing; only while no server runs.
+    #[arg(long)]
+    repair: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+#[derive(Debug, Args)]
 struct JobArgs {
     /// The transfer's id, as listed.
     id: String,
@@ -216,6 +241,10 @@ impl Cli {
     pub(crate) fn read() -> anyhow::Result<Plan> {
         let plan = match Cli::parse().command {
             Verb::Serve(args) => return Ok(Plan::Serve(Box::new(config(args)?))),
+            Verb::Fsck(FsckArgs { deep, repair, json, data }) => {
+                return Ok(Plan::Fsck { data: data.data, fsck: Fsck { deep, repair, json } });
+            }
+            Verb::Export(args) => return args.plan(),
             Verb::Import(verb) => return Ok(verb.plan()),
             Verb::Status(data) => (data, Command::Status),
             Verb::Jobs(JobsArgs { verb, list }) => match verb.unwrap_or(JobsVerb::List(list)) {

@@ -1,14 +1,38 @@
-//! The command line of `headwater import`: what may be typed, and what it asks for.
+//! The command line of `headwater export` and `headwater import`: what may be typed, and what it asks for.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::{Plan, command_line::DataArgs};
-use crate::import::{From, Import};
+use crate::{
+    admin::Command,
+    import::{From, Import},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// The directory to make the snapshot in: empty, or one with an earlier snapshot, which is then brought up to date.
+    to: PathBuf,
+    /// Read every byte of the snapshot back.
+    #[arg(long)]
+    deep: bool,
+    #[command(flatten)]
+    data: DataArgs,
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ImportVerb {
+    /// A snapshot that `headwater export` made, into an empty data directory.
+    Snapshot {
+        /// The snapshot.
+        from: PathBuf,
+        /// Read every byte of the copy back.
+        #[arg(long)]
+        deep: bool,
+        #[command(flatten)]
+        data: DataArgs,
+    },
     /// A directory and all below it. Symbolic links are told of, not followed.
     Tree(ImportArgs),
     /// A tar archive; `-` is standard input.
@@ -38,9 +62,20 @@ pub(super) struct ImportArgs {
     data: DataArgs,
 }
 
+impl ExportArgs {
+    pub(super) fn plan(self) -> anyhow::Result<Plan> {
+        // A server that carries it out is somewhere else.
+        let (to, deep) = (std::path::absolute(self.to)?, self.deep);
+        Ok(Plan::Admin { data: self.data.data, command: Command::Export { to, deep } })
+    }
+}
+
 impl ImportVerb {
     pub(super) fn plan(self) -> Plan {
         let (from, args): (fn(PathBuf) -> From, _) = match self {
+            Self::Snapshot { from, deep, data } => {
+                return Plan::Restore { data: data.data, from, deep };
+            }
             Self::Tree(args) => (From::Tree, args),
             Self::Tar(args) => (From::Tar, args),
         };

@@ -25,7 +25,10 @@ use anyhow::{Context, anyhow};
 use model::Secret;
 use ops::{link::PublicUrl, through::PullThrough};
 
-use crate::{admin::Command, import::Import};
+use crate::{
+    admin::{Command, Fsck},
+    import::Import,
+};
 
 pub(crate) use command_line::Cli;
 
@@ -33,12 +36,28 @@ pub(crate) use command_line::Cli;
 pub(crate) enum Plan {
     /// Serve.
     Serve(Box<Config>),
+    /// Look at what is stored.
+    Fsck {
+        /// The data directory.
+        data: PathBuf,
+        /// What is asked for.
+        fsck: Fsck,
+    },
     /// One question to a server, running or not.
     Admin {
         /// The data directory.
         data: PathBuf,
         /// The question.
         command: Command,
+    },
+    /// A snapshot into an empty data directory.
+    Restore {
+        /// The data directory.
+        data: PathBuf,
+        /// The snapshot.
+        from: PathBuf,
+        /// Whether every byte of the copy is read back.
+        deep: bool,
     },
     /// Files that are elsewhere into the store.
     Import {

@@ -1,4 +1,4 @@
-//! Files brought in from elsewhere, by the operator's `headwater import`.
+//! Snapshots and the way back, and files brought in from elsewhere: `headwater export` and `headwater import`.
 
 #[expect(
     dead_code,
@@ -8,3 +8,4 @@
 #[path = "../wire/harness/mod.rs"]
 mod harness;
 mod import;
+mod snapshot;

@@ -198,6 +198,24 @@ impl Server {
         command.spawn().unwrap()
     }
 
+    /// Begins one over another data directory.
+    pub(crate) fn admin_at_begun(data: &Path, args: &[&str]) -> Child {
+        let mut command = command(args, data);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// Runs one over another data directory.
+    pub(crate) fn admin_at_output(data: &Path, args: &[&str]) -> Output {
+        Self::admin_at_begun(data, args).wait_with_output().unwrap()
+    }
+
+    /// The same, for a command that must succeed.
+    pub(crate) fn admin_at(data: &Path, args: &[&str]) {
+        let output = Self::admin_at_output(data, args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// The same, for a command that must succeed; returns what it printed.
     pub(crate) fn admin_ok(&self, args: &[&str], stdin: &str) -> String {
         let output = self.admin(args, stdin);
@@ -213,13 +231,17 @@ impl Server {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
-        for name in ["HEADWATER_DATA", "HEADWATER_CONFIG", "HEADWATER_PASSWORD", "HEADWATER_LOG"] {
-            command.env_remove(name);
-        }
-        command.args(args).arg("--data").arg(self.data());
-        command
+        command(args, &self.data())
     }
+}
+
+fn command(args: &[&str], data: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    for name in ["HEADWATER_DATA", "HEADWATER_CONFIG", "HEADWATER_PASSWORD", "HEADWATER_LOG"] {
+        command.env_remove(name);
+    }
+    command.args(args).arg("--data").arg(data);
+    command
 }
 
 impl Drop for Server {
