@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
 
-use crate::{Blob, Blobs, Follow, Stage, Staged, Task};
+use crate::{Blob, Blobs, Follow, Lying, Stage, Staged, Task};
 
 /// Asked at every step, with a name for it: `Ready(Ok)` goes on, `Ready(Err)` fails there, `Pending` never answers.
 pub type Step = Arc<dyn Fn(&'static str) -> Poll<Result<()>> + Send + Sync>;
@@ -64,6 +64,14 @@ impl Blobs for Faulty {
         })
     }
 
+    fn stage_as(&self, id: BlobId) -> Task<'_, Result<Box<dyn Stage>>> {
+        Box::pin(async move {
+            let effect = self.engine.stage_as(id);
+            let stage = around(&self.step, ["before stage", "after stage"], effect).await?;
+            Ok(Box::new(FaultyStage { stage, step: self.step.clone() }) as Box<dyn Stage>)
+        })
+    }
+
     fn open(&self, id: BlobId) -> Task<'_, Result<Box<dyn Blob>>> {
         Box::pin(async move {
             at(&self.step, "before open").await?;
@@ -75,6 +83,17 @@ impl Blobs for Faulty {
         Box::pin(async move {
             around(&self.step, ["before remove", "after remove"], self.engine.remove(id)).await
         })
+    }
+
+    fn remove_all(&self, ids: Vec<BlobId>) -> Task<'_, Result<()>> {
+        Box::pin(async move {
+            let effect = self.engine.remove_all(ids);
+            around(&self.step, ["before remove", "after remove"], effect).await
+        })
+    }
+
+    fn survey(&self, visit: Box<dyn FnMut(Vec<Lying>) + Send>) -> Task<'_, Result<()>> {
+        self.engine.survey(visit)
     }
 
     fn sealed_between(

@@ -14,7 +14,7 @@ use std::{
 
 use model::{Error, Result};
 
-use crate::{Engine, ReadJob, Stats, Tx, WriteJob};
+use crate::{Engine, ReadJob, Stats, Tx, WriteJob, audit::AuditJob};
 
 /// Asked at every step, with a name for it: `Ready(Ok)` goes on, `Ready(Err)` fails there, `Pending` never answers.
 pub type Step = Arc<dyn Fn(&'static str) -> Poll<Result<()>> + Send + Sync>;
@@ -60,6 +60,10 @@ impl Shared {
 impl Engine for Faulty {
     fn read(&self, job: Box<dyn ReadJob>) {
         self.engine.read(job);
+    }
+
+    fn audit(&self, job: Box<dyn AuditJob>) {
+        self.engine.audit(job);
     }
 
     fn write(&self, job: Box<dyn WriteJob>) {

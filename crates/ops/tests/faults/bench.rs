@@ -183,6 +183,12 @@ impl Bench {
         self.runtime().block_on(crate::observe::observe(self, dir))
     }
 
+    /// The sweeper's everyday work.
+    pub(crate) fn sweep_doomed(&self) {
+        let sweep = async { while self.store.sweep_doomed().await.unwrap() > 0 {} };
+        self.runtime().block_on(sweep);
+    }
+
     /// What a server does after its start: uploads are put together, and the sweepers run.
     pub(crate) fn settle(&self) {
         self.runtime().block_on(async {
@@ -197,8 +203,8 @@ impl Bench {
                 () = self.store.join_multiparts() => {}
             }
             self.store.sweep_orphans(Time(0), Time(self.now.0 + 1)).await.unwrap();
-            while self.store.sweep_doomed().await.unwrap() > 0 {}
         });
+        self.sweep_doomed();
     }
 }
 

@@ -57,7 +57,10 @@ fn every_step(operation: Operation, wrong: Wrong) -> usize {
         bench.runtime().block_on(operations::prepare(&bench, "/clean"));
         let before = bench.observe("/clean");
         act(&bench, operation, "/clean").unwrap().unwrap();
-        bench.settle();
+        // Without the sweep for orphans, which hides what was forgotten.
+        bench.sweep_doomed();
+        let left = bench.runtime().block_on(leftovers(&bench));
+        assert_eq!(left, [] as [String; 0], "{operation:?}");
         (before, bench.observe("/clean"))
     };
     let mut cases = Vec::new();

@@ -1,6 +1,12 @@
 //! A client of a server that may die: what it asks is answered, refused, answered with a fault, or cut.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use serde_json::{Value, json};
 
@@ -50,11 +56,13 @@ pub(crate) struct Caller {
     pub(crate) address: SocketAddr,
     pub(crate) token: String,
     connection: Option<Connection>,
+    /// Once it is set, answers are as good as none.
+    pub(crate) deaf: Arc<AtomicBool>,
 }
 
 impl Caller {
     pub(crate) fn new(address: SocketAddr, token: &str) -> Self {
-        Self { address, token: token.to_owned(), connection: None }
+        Self { address, token: token.to_owned(), connection: None, deaf: Arc::default() }
     }
 
     /// Logs in at a server that is well.
@@ -76,6 +84,9 @@ impl Caller {
             None => Connection::try_open(self.address).ok()?,
         };
         let answer = connection.try_ask(ask).ok()?;
+        if self.deaf.load(Ordering::SeqCst) {
+            return None;
+        }
         if answer.header("Connection") != Some("close") {
             self.connection = Some(connection);
         }

@@ -66,9 +66,7 @@ impl Node {
     pub(crate) fn spawn(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.home.path().join("log"));
-        let binary = std::env::var_os("HEADWATER_CRASH_BINARY");
-        let mut command =
-            Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_headwater").into()));
+        let mut command = Self::command();
         command.args(["serve", "--listen", "127.0.0.1:0", "--account", ACCOUNT, "--user", USER]);
         command.arg("--data").arg(&self.data).env("HEADWATER_PASSWORD", PASSWORD);
         command.env_remove("HEADWATER_CONFIG").env("HEADWATER_LOG", "info");
@@ -132,6 +130,21 @@ impl Node {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Every invariant of the store, by its own means; nobody has it open.
+    pub(crate) fn fsck(&self) {
+        let output =
+            Self::command().args(["fsck", "--deep", "--json", "--data"]).arg(&self.data).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "fsck: {}: {said:.2000}", output.status);
+    }
+
+    /// The binary that is tested.
+    fn command() -> Command {
+        let binary = std::env::var_os("HEADWATER_CRASH_BINARY");
+        Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_headwater").into()))
     }
 
     /// Files below a room of the data directory.

@@ -16,7 +16,7 @@ use crate::{
     node::Node,
 };
 
-const DISK_BYTES: usize = 64 << 20;
+const DISK_BYTES: usize = 96 << 20;
 const OPERATIONS: usize = 60;
 /// States with dropped writes, of each time between two flushes.
 const DROPS: usize = 20;
@@ -214,5 +214,6 @@ fn judge(image: &Path, mut ledger: Ledger, token: &str) {
     ledger.judge(&mut caller, &mut Chance::new(1), 100);
     ledger.put(&mut caller, "/s/after", b"it takes writes", false).must("a write");
     node.kill();
+    node.fsck();
     device.unmount();
 }

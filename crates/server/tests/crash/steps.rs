@@ -46,6 +46,7 @@ pub(crate) fn recovers(node: &mut Node, ledger: &mut Ledger, prepared: &Prepared
         node.files("blobs") == expected
     });
     node.kill();
+    node.fsck();
 }
 
 /// Calls of the script, as a run without a fault makes them.

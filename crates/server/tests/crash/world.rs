@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -25,6 +28,8 @@ pub(crate) struct World {
     shared: Vec<Shared>,
     token: String,
     chance: Chance,
+    /// Set from a moment on to which clients shall not hear answers any more.
+    pub(crate) deaf: Arc<AtomicBool>,
 }
 
 impl World {
@@ -39,7 +44,7 @@ impl World {
         };
         let writers = (0..WRITERS).map(&mut writer).collect();
         let shared = (0..4).map(|n| Shared::new(&format!("/shared{n}"))).collect();
-        Self { node, writers, shared, token: caller.token, chance }
+        Self { node, writers, shared, token: caller.token, chance, deaf: Arc::default() }
     }
 
     /// Lets all clients loose while `meanwhile` does something to the node; returns when they have all ended, which they
@@ -47,9 +52,11 @@ impl World {
     pub(crate) fn load<T>(&mut self, meanwhile: impl FnOnce(&mut Node, &mut Chance) -> T) -> T {
         let stop = AtomicBool::new(false);
         let (address, shared) = (self.node.address(), &self.shared);
+        self.deaf.store(false, Ordering::SeqCst);
         thread::scope(|scope| {
             for writer in &mut self.writers {
-                let (caller, stop) = (Caller::new(address, &self.token), &stop);
+                let (mut caller, stop) = (Caller::new(address, &self.token), &stop);
+                caller.deaf = self.deaf.clone();
                 scope.spawn(move || writer.run(caller, shared, stop));
             }
             let result = meanwhile(&mut self.node, &mut self.chance);
@@ -100,6 +107,8 @@ impl World {
             node.files("blobs") == expected
         });
         assert_eq!(node.files("stage"), 0);
+        self.node.kill();
+        self.node.fsck();
     }
 
     /// Acknowledged changes so far.
