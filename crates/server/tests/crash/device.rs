@@ -74,10 +74,12 @@ pub(crate) fn format(kind: Kind, image: &Path) {
     run(command.arg(image)).unwrap();
 }
 
-/// A place for images: in memory where that is possible.
+/// A place for images and stores: in memory where there is enough of it, which is as good for all that a process's death can
+/// do, and quicker.
 pub(crate) fn place() -> TempDir {
     let shm = Path::new("/dev/shm");
-    let root = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
+    let free = rustix::fs::statvfs(shm).map_or(0, |stat| stat.f_bavail * stat.f_frsize);
+    let root = if free > 2 << 30 { shm.to_owned() } else { std::env::temp_dir() };
     tempfile::Builder::new().prefix("headwater-crash-").tempdir_in(root).unwrap()
 }
 

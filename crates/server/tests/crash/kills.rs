@@ -9,6 +9,7 @@ use blobs::suite::Chance;
 
 use crate::{
     caller::Caller,
+    device::place,
     effort::Effort,
     harness::{Connection, sha256},
     ledger::{Version, reads_as},
@@ -30,7 +31,7 @@ fn sigkill_at_random_moments() {
     let (mut acknowledged, mut slowest, mut early, mut stores) = (0, Duration::ZERO, 0, 0_u64);
     let mut more = effort.goes_on();
     while more {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = place();
         let mut world = World::found(&dir.path().join("data"), effort.chance(stores));
         stores += 1;
         for _ in 0..ROUNDS_A_STORE {
@@ -64,7 +65,7 @@ fn sigkill_at_random_moments() {
 #[test]
 fn sigterm_under_load() {
     let mut effort = Effort::new("SIGTERM under load", 6, 50);
-    let (mut round, dir) = (0, tempfile::tempdir().unwrap());
+    let (mut round, dir) = (0, place());
     let mut world = World::found(&dir.path().join("data"), effort.chance(7));
     while effort.goes_on() {
         // Uploads that the server has agreed to before the signal, and that end after it.

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use crate::{
     caller::{Caller, Reply},
+    device::place,
     harness::noise,
     ledger::{Ledger, Op, Version},
     node::{Node, copy_store},
@@ -47,7 +48,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Makes one. Its process was killed: the catalog's log holds all of it.
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = place();
         let store = dir.path().canonicalize().unwrap().join("prepared");
         let mut node = Node::new(&store);
         node.start();
