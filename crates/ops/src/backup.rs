@@ -15,6 +15,8 @@ use crate::Store;
 const ROWS_AT_ONCE: usize = 1000;
 /// Bytes of small content written in one transaction.
 const ROWS_BYTES: usize = 4 << 20;
+/// Blobs handed over at a time.
+const BLOBS_IN_PART: usize = 64;
 /// Blobs copied at the same time.
 const BLOBS_AT_ONCE: usize = 8;
 /// Bytes of a blob read at a time.
@@ -147,7 +149,7 @@ fn lay_out(audit: &dyn Audit, parts: &mpsc::Sender<Part>) -> Result<()> {
         if let Row::References(id, _) = row? {
             blobs.push(id);
         }
-        if blobs.len() == ROWS_AT_ONCE {
+        if blobs.len() == BLOBS_IN_PART {
             send(parts, Part::Blobs(std::mem::take(&mut blobs)))?;
         }
     }

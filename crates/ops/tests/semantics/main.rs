@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod backup;
 mod harness;
 mod limits;
 mod permission;

@@ -80,6 +80,9 @@ fn everything_comes_back() {
     assert_eq!(other.login_as("zoe", PASSWORD).call("checkToken", json!([]))["path"], "/acme/d");
     let id = serde_json::from_str::<Value>(&secret).unwrap()["id"].clone();
     assert!(other.admin_ok(&["url", "secret", "list", "acme"], "").contains(id.as_str().unwrap()));
+    // The key that secrets are sealed with came along.
+    let sign = ["url", "sign", "acme", "/d/1", "--public-url", "https://cdn.example"];
+    assert!(other.admin_ok(&sign, "").contains("https://cdn.example/acme/d/1?"));
     same.put("/new", &noise(1, 100_000));
     assert_eq!(other.admin(&["fsck", "--deep"], "").status.code(), Some(0));
 
