@@ -5,6 +5,10 @@
 //! faults below the engines, and deaths of the real process (`server`, tests/crash). `HEADWATER_FAULTS=name` runs the
 //! operations whose name holds that.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers of tests too")]
+#![expect(
+    clippy::print_stderr,
+    reason = "says what was done, with which seed, and what was not run"
+)]
 
 mod bench;
 mod observe;

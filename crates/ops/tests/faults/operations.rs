@@ -70,7 +70,7 @@ pub(crate) fn path(text: &str) -> TreePath {
 
 /// Bytes that differ with `seed`.
 fn noise(seed: u8, len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i as u64 * 31 + (i as u64 / 251) * 7) as u8 ^ seed).collect()
+    (0..len).map(|i| (i * 31 + (i / 251) * 7).to_le_bytes()[0] ^ seed).collect()
 }
 
 pub(crate) async fn put(bench: &Bench, at: &str, bytes: &[u8]) -> Result<()> {

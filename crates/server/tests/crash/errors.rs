@@ -119,7 +119,7 @@ fn no_lie_after_an_io_error() {
             }
         }
     }
-    let mut effort = Effort::new("I/O errors", 16, all.len());
+    let mut effort = Effort::new("I/O errors", 12, all.len());
     shuffle(&mut all, &mut effort.chance(3));
     let (mut kinds, mut died, mut beyond) = (BTreeMap::<_, usize>::new(), Vec::new(), 0);
     for fault in &all {

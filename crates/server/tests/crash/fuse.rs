@@ -98,8 +98,8 @@ impl Out {
     }
 }
 
-fn number(bytes: &[u8], at: usize) -> usize {
-    u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap()) as usize
+fn number(bytes: &[u8], at: usize) -> u64 {
+    u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
 fn short(bytes: &[u8], at: usize) -> u32 {
@@ -111,7 +111,7 @@ fn serve(mut device: File, disk: &Mutex<Disk>) {
     let mut buffer = vec![0; WRITE_MAX + 4096];
     while let Ok(len) = device.read(&mut buffer) {
         let (head, body) = buffer[..len].split_at(40);
-        let (opcode, unique, node) = (short(head, 4), number(head, 8), number(head, 16) as u64);
+        let (opcode, unique, node) = (short(head, 4), number(head, 8), number(head, 16));
         let Some(answer) = answer(opcode, node, body, &mut disk.lock().unwrap()) else { continue };
         let (error, out) = match answer {
             Ok(out) => (0, out.0),
@@ -119,7 +119,7 @@ fn serve(mut device: File, disk: &Mutex<Disk>) {
         };
         let mut frame = Out::default().u32(16 + u32::try_from(out.len()).unwrap());
         frame.0.extend(i32::to_ne_bytes(-error));
-        let mut frame = frame.u64(unique as u64).0;
+        let mut frame = frame.u64(unique).0;
         frame.extend(out);
         // A request that was interrupted wants no answer any more.
         let _interrupted = device.write(&frame);
@@ -148,13 +148,14 @@ fn answer(opcode: u32, node: u64, body: &[u8], disk: &mut Disk) -> Option<Result
         14 | 27 => Out::default().u64(0).u64(0),
         // READ
         15 => {
-            let (from, len) = (number(body, 8), short(body, 16) as usize);
+            let from = usize::try_from(number(body, 8)).unwrap();
+            let len = short(body, 16) as usize;
             let to = (from + len).min(disk.bytes.len());
             Out(disk.bytes[from.min(to)..to].to_vec())
         }
         // WRITE
         16 => {
-            let (at, len) = (number(body, 8), short(body, 16));
+            let (at, len) = (usize::try_from(number(body, 8)).unwrap(), short(body, 16));
             let data = &body[40..40 + len as usize];
             disk.bytes[at..at + data.len()].copy_from_slice(data);
             disk.log.push(Event::Write(at, data.into()));

@@ -27,7 +27,7 @@ fn moment(chance: &mut Chance) -> Duration {
 
 #[test]
 fn sigkill_at_random_moments() {
-    let mut effort = Effort::new("SIGKILL under load", 16, 500);
+    let mut effort = Effort::new("SIGKILL under load", 12, 500);
     let (mut acknowledged, mut slowest, mut early, mut stores) = (0, Duration::ZERO, 0, 0_u64);
     let mut more = effort.goes_on();
     while more {
@@ -64,7 +64,7 @@ fn sigkill_at_random_moments() {
 
 #[test]
 fn sigterm_under_load() {
-    let mut effort = Effort::new("SIGTERM under load", 6, 50);
+    let mut effort = Effort::new("SIGTERM under load", 5, 50);
     let (mut round, dir) = (0, place());
     let mut world = World::found(&dir.path().join("data"), effort.chance(7));
     while effort.goes_on() {

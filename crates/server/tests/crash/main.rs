@@ -6,6 +6,10 @@
 //! length, `HEADWATER_CRASH=300` that many rounds; `HEADWATER_CRASH_SEED=n` repeats what a run printed, `HEADWATER_CRASH_BINARY=path` tries another build. Tests that need
 //! root and loop devices say so on stderr and pass without.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers of tests too")]
+#![expect(
+    clippy::print_stderr,
+    reason = "says what was done, with which seed, and what was not run"
+)]
 
 #[path = "../wire/harness/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "what the tests of the contract need beside this")]

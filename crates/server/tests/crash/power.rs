@@ -44,7 +44,7 @@ fn power_loss_under_load() {
     if !can_mount("power loss") {
         return;
     }
-    let mut effort = Effort::new("power loss", 18, 300);
+    let mut effort = Effort::new("power loss", 12, 300);
     let (place, kinds) = (place(), kinds());
     let halt = place.path().join("halt");
     compile("halt.c", &[], &halt);

@@ -12,8 +12,10 @@ use crate::{
     device::{Device, Kind, can_mount, format, place, run},
     effort::{Effort, shuffle},
     fuse::{Event, Served},
+    harness::wait_until,
     ledger::{Ledger, Op, Version},
     node::Node,
+    script::blobs,
 };
 
 const DISK_BYTES: usize = 96 << 20;
@@ -165,7 +167,7 @@ fn every_crash_state_is_legal() {
     if !can_mount("crash states") {
         return;
     }
-    let mut effort = Effort::new("crash states", 18, 2000);
+    let mut effort = Effort::new("crash states", 12, 2000);
     let history = match record(&mut effort.chance(1)) {
         Ok(history) => history,
         Err(why) => {
@@ -213,6 +215,8 @@ fn judge(image: &Path, mut ledger: Ledger, token: &str) {
     let mut caller = Caller::new(node.address(), token);
     ledger.judge(&mut caller, &mut Chance::new(1), 100);
     ledger.put(&mut caller, "/s/after", b"it takes writes", false).must("a write");
+    let expected = blobs(&ledger);
+    wait_until("the sweeper", || node.files("blobs") == expected);
     node.kill();
     node.fsck();
     device.unmount();

@@ -59,7 +59,7 @@ fn counted(prepared: &Prepared, faults: &Faults) -> Vec<Call> {
     assert!(play(&mut node, &mut ledger, &mut caller));
     let calls = faults.calls();
     faults.disarm();
-    assert_eq!(faults.count() as usize, calls.len());
+    assert_eq!(faults.count(), calls.len() as u64);
     calls
 }
 
@@ -78,7 +78,7 @@ fn death_at_every_step() {
     let (prepared, faults) = (Prepared::new(), Faults::new());
     let calls = counted(&prepared, &faults);
     let mut all = deaths(&calls);
-    let mut effort = Effort::new("death at every step", 14, all.len());
+    let mut effort = Effort::new("death at every step", 10, all.len());
     shuffle(&mut all, &mut effort.chance(1));
     let (mut died, mut kinds) = (0, BTreeSet::new());
     for (at, action) in all.iter().copied() {
@@ -140,7 +140,7 @@ fn death_while_recovering() {
     };
     let calls = start(None).2;
     let mut all = deaths(&calls);
-    let mut effort = Effort::new("death while recovering", 8, all.len());
+    let mut effort = Effort::new("death while recovering", 6, all.len());
     shuffle(&mut all, &mut effort.chance(2));
     let mut died = 0;
     for (at, action) in all.iter().copied() {
