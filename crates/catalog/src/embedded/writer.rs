@@ -168,7 +168,7 @@ fn write(core: &Core, overlay: &Overlay) -> Result<()> {
     }
     let mut options = WriteOptions::default();
     options.set_sync(true);
-    core.db.write_opt(batch, &options).map_err(|e| {
+    let written = core.db.write_opt(batch, &options).map_err(|e| {
         let text = e.to_string();
         let fault = super::fault(e);
         // Of the errors of a full disk RocksDB knows this one alone, and recovers from it by itself.
@@ -178,7 +178,11 @@ fn write(core: &Core, overlay: &Overlay) -> Result<()> {
             core.stop_writing(&text);
         }
         fault
-    })
+    });
+    if let (Ok(()), Some(mark)) = (&written, &core.mark) {
+        mark.note(core.db.latest_sequence_number());
+    }
+    written
 }
 
 /// Tells a job; a panic there is its own affair.

@@ -221,6 +221,7 @@ impl Written {
             pull,
             pull_through,
             events,
+            scrub,
         } = self;
         let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
         let any = u64::MAX;
@@ -267,6 +268,7 @@ impl Written {
         .into_iter()
         .chain(pull.bounds())
         .chain(pull_through.bounds())
+        .chain(scrub.bounds())
         {
             if value < least {
                 bail!("{key} = {value}: it must be at least {least}");
@@ -296,8 +298,9 @@ impl Written {
 
     /// What the front is told.
     pub(super) fn settings(&self) -> front::Settings {
-        let Written { limits, form, .. } = self;
+        let Written { limits, form, egress, .. } = self;
         front::Settings {
+            sandbox: egress.sandbox,
             rpc_body_bytes_max: limits.rpc_body_bytes,
             connections_max: limits.connections,
             request_head_bytes_max: limits.request_head_bytes,
@@ -319,7 +322,7 @@ impl Written {
 
     /// What the operations are told.
     pub(super) fn operations(&self) -> ops::Limits {
-        let Written { limits, rate, login, multipart, events, .. } = self;
+        let Written { limits, rate, login, multipart, events, scrub, .. } = self;
         ops::Limits {
             slow_down: SlowDown {
                 free_per_user: login.free_per_user,
@@ -337,6 +340,7 @@ impl Written {
                 longest_delay_secs: events.longest_delay_seconds,
             },
             pull: self.pull.limits(),
+            scrub: scrub.limits(),
             multipart: multipart::Limits {
                 pieces_max: multipart.pieces_max,
                 piece_bytes_max: multipart.piece_bytes_max,
@@ -406,6 +410,7 @@ mod tests {
              header_seconds = 4\nbody_idle_seconds = 5\nanswer_idle_seconds = 6\n\
              tls_handshake_seconds = 7\nstop_seconds = 8\nrpc_body_bytes = 9\n\
              upload_bytes_max = 10\nuploads_per_account = 11\nsignature_seconds = 12\n\
+             [egress]\nsandbox = false\n\
              [form]\nparts_max = 13\npart_header_bytes_max = 1400\nfield_bytes_max = 15\n\
              fields_bytes_max = 16\noutside_bytes_max = 17\n\
              [login]\nfree_per_user = 18\nfree_per_address = 19\nfirst_delay_ms = 20\n\
@@ -422,7 +427,7 @@ mod tests {
             written.drain(),
         ];
         assert_eq!(times.map(|time| time.as_secs()), [4, 5, 6, 7, 8]);
-        assert_eq!(settings.upload_bytes_max, 10);
+        assert_eq!((settings.upload_bytes_max, settings.sandbox), (10, false));
         let form = settings.form;
         assert_eq!((form.parts_max, form.part_header_bytes_max), (13, 1400));
         let bytes = (form.field_bytes_max, form.fields_bytes_max, form.outside_bytes_max);
