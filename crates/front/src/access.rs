@@ -1,4 +1,5 @@
-//! The access log: exactly one line a request, written when its answer has gone or was given up.
+//! The access log: exactly one line a request, written when its answer has gone or was given up; also one for a head
+//! that was not let in.
 //!
 //! Never in it: the query string (signed URLs, tokens), header values other than our own status, and anything of a body.
 
@@ -13,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, header::HeaderName};
+use http::{Method, StatusCode, header::HeaderName};
 use http_body::{Frame, SizeHint};
 use ops::model::Error;
 
@@ -24,6 +25,25 @@ use crate::{
 };
 
 const STATUS: HeaderName = HeaderName::from_static("x-agile-status");
+
+/// The line of a head that was not let in. Of such a head nothing is quoted.
+pub(crate) fn head_refused(peer: Peer, status: StatusCode, why: &'static str) {
+    let from = peer.address.map(|address| address.ip().to_string());
+    tracing::info!(
+        target: "access",
+        id = "-",
+        from = from.as_deref().unwrap_or("-"),
+        method = "-",
+        path = "-",
+        status = status.as_u16(),
+        code = "-",
+        bytes_in = 0,
+        bytes_out = 0,
+        ms = 0,
+        why,
+        "request"
+    );
+}
 
 /// A request's line. It is written when it is dropped.
 pub(crate) struct Line {

@@ -7,6 +7,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use crate::{
+    door::fuzzing::connection,
     egress::fuzzing::{paths, range, signed_url},
     rpc::fuzzing::jsonrpc,
     upload::fuzzing::{form, headers, signature},

@@ -17,6 +17,8 @@ mod request;
 mod route;
 mod rpc;
 mod settings;
+#[doc(hidden)]
+pub mod surface;
 mod upload;
 
 use std::net::SocketAddr;

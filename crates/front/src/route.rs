@@ -1,14 +1,13 @@
 //! Which room a request goes to, and what every answer gets, whichever room it comes from.
 //!
 //! What lives here: the table of paths (protocol.md, section 2), 405, refusing what is ambiguous about the host or one too
-//! many from an address, CORS,
-//! `Server`, and whether the connection can be used again. What does not: anything a path means.
+//! many from an address, CORS, `nosniff`, `Server`, and whether the connection can be used again. What does not: anything a path means.
 
 use std::sync::Arc;
 
 use http::{
     HeaderValue, Method, StatusCode, Version,
-    header::{ALLOW, CONNECTION, HOST, SERVER},
+    header::{ALLOW, CONNECTION, HOST, SERVER, X_CONTENT_TYPE_OPTIONS},
 };
 use hyper::body::Incoming;
 use tracing::Instrument;
@@ -57,6 +56,11 @@ const TABLE: &[Row] = &[
 /// What other paths take.
 const EGRESS_ALLOW: &str = "GET, HEAD, OPTIONS";
 
+/// Every path of the API, for `surface`.
+pub(crate) fn paths() -> Vec<&'static str> {
+    TABLE.iter().map(|row| row.path).collect()
+}
+
 /// Answers a request. Says, too, whether its body was read to the end: if not, the connection ends with this answer.
 pub(crate) async fn answer(
     front: &Front,
@@ -72,6 +76,8 @@ pub(crate) async fn answer(
     let headers = reply.headers_mut();
     cors::allow(headers);
     headers.insert(SERVER, HeaderValue::from_static("headwater"));
+    // Whatever is answered is what its type says, and nothing that a browser makes of it.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !finished {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

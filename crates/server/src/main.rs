@@ -9,6 +9,7 @@ mod import;
 mod jobs;
 mod key;
 mod logging;
+mod process;
 mod serve;
 mod snapshot;
 mod stop;
@@ -26,8 +27,7 @@ use crate::config::{Cli, Plan, Wiring};
 const NOT_LOOKED: u8 = 2;
 
 fn main() -> ExitCode {
-    // Files 0600, directories 0700, whoever makes them: an engine asks nobody for a mode.
-    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    process::settle();
     let plan = match Cli::read() {
         Ok(plan) => plan,
         Err(e) => return fail(&e),

@@ -11,7 +11,7 @@ use model::{Digest, Secret};
 use ops::{Store, clock::Clock};
 use tokio::net::TcpListener;
 
-use crate::{admin, config::Config, jobs, logging, snapshot, stop::Stop};
+use crate::{admin, config::Config, jobs, logging, process, snapshot, stop::Stop};
 
 /// Serves until SIGTERM or SIGINT; then running requests end, within a bound.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
@@ -41,7 +41,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         async move { jobs::run(store, &data, started, pullers, stop).await }
     });
     let admin = tokio::spawn(admin.serve(store.clone(), config.data.clone(), stop.clone()));
-    let front = Front { store, settings: Arc::new(config.settings) };
+    let mut settings = config.settings;
+    settings.connections_max = process::connections(settings.connections_max);
+    let front = Front { store, settings: Arc::new(settings) };
     door::run(front, listeners, stop.stopped(), config.drain).await;
     background.await.context("background jobs")?;
     admin.await.context("admin socket")?;

@@ -20,7 +20,8 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Phase,
     accept::Lobby,
-    wire::{Unread, Wire},
+    head,
+    wire::{Bounds, Unread, Wire},
 };
 use crate::{Front, Peer, access::Counted, route};
 
@@ -63,7 +64,12 @@ where
 {
     let settings = &lobby.front.settings;
     let unread = Unread::default();
-    let wire = Wire::new(stream, unread.clone(), settings.answer_idle_timeout);
+    let heads = head::Limits {
+        bytes: settings.request_head_bytes_max,
+        headers: settings.request_headers_max,
+    };
+    let bounds = Bounds { heads, stall: settings.answer_idle_timeout };
+    let wire = Wire::new(stream, peer, unread.clone(), bounds);
     let desk = Desk { front: lobby.front.clone(), peer, unread };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())

@@ -1,11 +1,17 @@
 //! The door: connections in, requests to `route`, and an orderly stop.
 //!
 //! A server is a function of listeners and a stop signal. Every connection is bounded: in number (a semaphore that is
-//! taken before accepting), in time (`wire`, `request`, hyper's head time-out) and in memory (hyper's buffers). What does
-//! not live here: anything of HTTP beyond the connection.
+//! taken before accepting), in time (`wire`, `request`, hyper's head time-out) and in memory (hyper's buffers, `intake`).
+//! Heads of requests that could be read in two ways are not let in (`head`). What does not live here: anything of HTTP
+//! beyond the connection and its framing.
 
 mod accept;
 mod connection;
+mod framing;
+pub(crate) mod fuzzing;
+mod head;
+mod intake;
+mod refusal;
 mod wire;
 
 use std::{future::Future, sync::Arc, time::Duration};

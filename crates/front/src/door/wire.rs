@@ -1,5 +1,8 @@
-//! The byte stream under hyper: bounds a client that takes nothing, and closes so that the client gets to read the last
-//! answer.
+//! The byte stream under hyper: lets no head in that is refused, bounds a client that takes nothing, and closes so that
+//! the client gets to read the last answer.
+//!
+//! **Refused heads.** What comes is shown to `intake` before hyper gets it. At a head that is refused, the stream ends as
+//! far as hyper can see: it answers what came before and shuts down, and then the refusal is written.
 //!
 //! **Lingering close.** Closing a socket while bytes of the client are unread makes the system send a reset, and a reset
 //! throws away the answer that is on its way. So when a connection ends with bytes possibly unread (an upload refused
@@ -23,6 +26,9 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use super::{head, intake::Intake};
+use crate::Peer;
+
 /// How long a client may be silent in a lingering close.
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
 /// How long a lingering close may take in all.
@@ -30,12 +36,23 @@ const LINGER_TOTAL: Duration = Duration::from_secs(30);
 /// Bytes discarded at a time.
 const DISCARD_BYTES: usize = 64 * 1024;
 
+/// What a stream is bounded by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// What the head of a request may be.
+    pub(super) heads: head::Limits,
+    /// How long the client may take nothing.
+    pub(super) stall: Duration,
+}
+
 /// Whether bytes of the client may be left unread: set by every read, cleared when a request was read to its end.
 pub(super) type Unread = Arc<AtomicBool>;
 
 /// A stream with bounds.
 pub(super) struct Wire<S> {
     stream: S,
+    peer: Peer,
+    intake: Intake,
     unread: Unread,
     stall_bound: Duration,
     stall: Option<Pin<Box<Sleep>>>,
@@ -47,6 +64,8 @@ pub(super) struct Wire<S> {
 enum Closing {
     /// Not begun, or the write half is being shut down.
     Write,
+    /// A refusal has to be written first; so many of its bytes are.
+    Refusing(Vec<u8>, usize),
     /// Discarding what comes.
     Lingering(Box<Linger>),
     /// Done.
@@ -60,9 +79,11 @@ struct Linger {
 }
 
 impl<S> Wire<S> {
-    /// A stream whose client may take nothing for `stall_bound`.
-    pub(super) fn new(stream: S, unread: Unread, stall_bound: Duration) -> Self {
-        Self { stream, unread, stall_bound, stall: None, stalled: false, closing: Closing::Write }
+    /// A new stream to `peer`.
+    pub(super) fn new(stream: S, peer: Peer, unread: Unread, bounds: Bounds) -> Self {
+        let intake = Intake::new(bounds.heads);
+        let (stall_bound, closing) = (bounds.stall, Closing::Write);
+        Self { stream, peer, intake, unread, stall_bound, stall: None, stalled: false, closing }
     }
 
     /// Passes on the outcome of a write; one that is pending for too long fails.
@@ -93,12 +114,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
+        loop {
+            if this.intake.hand_on(buffer) || this.intake.is_over() {
+                return Poll::Ready(Ok(()));
+            }
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+            if buffer.filled().len() == before {
+                return Poll::Ready(Ok(()));
+            }
             this.unread.store(true, Ordering::Relaxed);
+            if let Some(refusal) = this.intake.take(buffer, before) {
+                this.closing = Closing::Refusing(refusal.answer(this.peer), 0);
+            }
+            if buffer.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
         }
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -137,6 +169,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         let this = self.get_mut();
         loop {
             match &mut this.closing {
+                Closing::Refusing(bytes, written) if *written < bytes.len() => {
+                    let outcome = Pin::new(&mut this.stream).poll_write(cx, &bytes[*written..]);
+                    if let Poll::Ready(Ok(more)) = outcome {
+                        *written += more;
+                    }
+                    if ready!(this.bounded(outcome, cx))? == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                }
+                Closing::Refusing(..) => {
+                    this.closing = Closing::Write;
+                    // A request before it may have been read to its end; what is refused was not.
+                    this.unread.store(true, Ordering::Relaxed);
+                }
                 Closing::Write => {
                     let outcome = Pin::new(&mut this.stream).poll_shutdown(cx);
                     ready!(this.bounded(outcome, cx))?;
@@ -191,11 +237,16 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_millis(50);
+    const BOUNDS: Bounds = Bounds { heads: head::Limits { bytes: 1000, headers: 10 }, stall: SOON };
+
+    fn wire<S>(stream: S, unread: &Unread) -> Wire<S> {
+        Wire::new(stream, Peer { address: None }, Arc::clone(unread), BOUNDS)
+    }
 
     #[tokio::test]
     async fn a_close_reads_on_until_the_client_closes() {
         let (mut client, server) = duplex(8);
-        let mut wire = Wire::new(server, Unread::new(AtomicBool::new(true)), SOON);
+        let mut wire = wire(server, &Unread::new(AtomicBool::new(true)));
         wire.write_all(b"no").await.unwrap();
         let closing = tokio::spawn(async move { wire.shutdown().await });
         // Far more than the pipe holds: without somebody who reads, this would not end.
@@ -211,17 +262,45 @@ mod tests {
     #[tokio::test]
     async fn a_close_with_nothing_unread_is_at_once() {
         let (_client, server) = duplex(8);
-        let mut wire = Wire::new(server, Unread::default(), SOON);
+        let mut wire = wire(server, &Unread::default());
         tokio::time::timeout(SOON, wire.shutdown()).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_refused_head_is_an_end_and_then_an_answer() {
+        let (mut client, server) = duplex(1000);
+        let unread = Unread::default();
+        let mut wire = wire(server, &unread);
+        let good = b"GET / HTTP/1.0\r\n\r\n";
+        client.write_all(good).await.unwrap();
+        client.write_all(b"GET / HTTP/1.0\n\nmore").await.unwrap();
+        let mut got = Vec::new();
+        wire.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, good);
+        wire.write_all(b"first ").await.unwrap();
+        unread.store(false, Ordering::Relaxed);
+        let closing = tokio::spawn(async move { wire.shutdown().await });
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("first HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+        assert!(!closing.is_finished(), "the client may still be sending");
+        drop(client);
+        closing.await.unwrap().unwrap();
     }
 
     #[tokio::test]
     async fn reading_marks_and_a_stalled_write_fails() {
         let (mut client, server) = duplex(8);
         let unread = Unread::default();
-        let mut wire = Wire::new(server, Arc::clone(&unread), SOON);
-        client.write_all(b"x").await.unwrap();
-        assert_eq!(wire.read_u8().await.unwrap(), b'x');
+        let mut wire = wire(server, &unread);
+        let writing = tokio::spawn(async move {
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+            client
+        });
+        let mut head = [0; 18];
+        wire.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"GET / HTTP/1.0\r\n\r\n");
+        let _client = writing.await.unwrap();
         assert!(unread.load(Ordering::Relaxed));
         let error = wire.write_all(&[0; 100]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -15,6 +15,7 @@ mod headers;
 mod link;
 mod pace;
 mod range;
+mod sandbox;
 
 use body::Part;
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Version,
     header::{
         ALLOW, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, RANGE,
-        RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+        RETRY_AFTER,
     },
 };
 use ops::{
@@ -54,8 +55,9 @@ pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply 
     if head {
         *reply.body_mut() = Body::empty();
     }
-    // What users upload is what its type says and nothing that a browser makes of it.
-    reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if front.settings.sandbox {
+        sandbox::confine(reply.headers_mut());
+    }
     reply
 }
 

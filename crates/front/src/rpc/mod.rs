@@ -88,6 +88,11 @@ impl Call<'_> {
     }
 }
 
+/// The names of all methods, for `surface`.
+pub(crate) fn methods() -> Vec<&'static str> {
+    table::names()
+}
+
 /// Answers a POST to `/jsonrpc` or `/jsonrpc2`; the router lets nothing else in.
 pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply {
     let endpoint = match request.uri().path() {

@@ -72,6 +72,11 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.name == name)
 }
 
+/// The names of all methods.
+pub(super) fn names() -> Vec<&'static str> {
+    TABLE.iter().map(|row| row.name).collect()
+}
+
 macro_rules! anyone {
     ($function:path) => {
         Run::Anyone(|call| Box::pin($function(call)))

@@ -43,11 +43,18 @@ pub(super) struct WrittenListen {
     key: Option<PathBuf>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Egress {
     public_url: String,
+    pub(super) sandbox: bool,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self { public_url: String::new(), sandbox: front::Settings::default().sandbox }
+    }
 }
 
 impl Written {

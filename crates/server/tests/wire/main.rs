@@ -5,6 +5,7 @@
 //! is copied from protocol.md, never from what the server happens to answer.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers of tests too")]
 
+#[allow(dead_code, reason = "other test binaries take it, too, and use more of it")]
 mod harness;
 
 mod abuse_http;

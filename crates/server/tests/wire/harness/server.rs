@@ -23,11 +23,13 @@ pub(crate) struct Setup {
     pub(crate) password: Option<&'static str>,
     /// What is logged.
     pub(crate) log: &'static str,
+    /// What a shell does before it becomes the server, such as `ulimit -n 256`.
+    pub(crate) shell: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { config: None, password: Some(PASSWORD), log: "info" }
+        Self { config: None, password: Some(PASSWORD), log: "info", shell: "" }
     }
 }
 
@@ -66,7 +68,14 @@ impl Server {
         assert!(self.child.is_none(), "the server runs already");
         let out = self.dir.path().join("stdout");
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let serve = ["serve", "--listen", "127.0.0.1:0"];
+        let mut command = if self.setup.shell.is_empty() {
+            self.command(&serve)
+        } else {
+            let script = format!("{}\nexec \"$0\" \"$@\"", self.setup.shell);
+            let args = [&["-c", &script, BINARY], &serve[..]].concat();
+            command_of("/bin/sh", &args, &self.data())
+        };
         command.args(["--account", ACCOUNT, "--user", USER]);
         if self.setup.config.is_some() {
             command.arg("--config").arg(self.dir.path().join("config.toml"));
@@ -236,7 +245,11 @@ impl Server {
 }
 
 fn command(args: &[&str], data: &Path) -> Command {
-    let mut command = Command::new(BINARY);
+    command_of(BINARY, args, data)
+}
+
+fn command_of(program: &str, args: &[&str], data: &Path) -> Command {
+    let mut command = Command::new(program);
     for name in ["HEADWATER_DATA", "HEADWATER_CONFIG", "HEADWATER_PASSWORD", "HEADWATER_LOG"] {
         command.env_remove(name);
     }

@@ -1,0 +1,75 @@
+//! The answer to a head that is not let in: what every answer has, a line in the access log, and the end of the
+//! connection.
+//!
+//! It is written beneath hyper, which never sees such a head. What does not live here: which heads those are (`head`).
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER, X_CONTENT_TYPE_OPTIONS},
+};
+use ops::clock::{Clock, SystemClock};
+
+use crate::{Peer, access, cors};
+
+/// Why a head is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    why: &'static str,
+}
+
+impl Refusal {
+    pub(super) const fn new(status: StatusCode, why: &'static str) -> Self {
+        Self { status, why }
+    }
+
+    /// What is answered.
+    #[cfg(test)]
+    pub(super) fn status(self) -> StatusCode {
+        self.status
+    }
+
+    /// The answer as it goes over the wire, written to the access log.
+    pub(super) fn answer(self, peer: Peer) -> Vec<u8> {
+        access::head_refused(peer, self.status, self.why);
+        let mut headers = HeaderMap::new();
+        cors::allow(&mut headers);
+        headers.insert(SERVER, HeaderValue::from_static("headwater"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let now = UNIX_EPOCH + Duration::from_secs(SystemClock.now().secs());
+        if let Ok(now) = HeaderValue::from_str(&httpdate::fmt_http_date(now)) {
+            headers.insert(DATE, now);
+        }
+        let reason = self.status.canonical_reason().unwrap_or_default();
+        let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_str()).into_bytes();
+        for (name, value) in &headers {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                bytes.extend_from_slice(part);
+            }
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_an_answer() {
+        let bytes = Refusal::new(StatusCode::BAD_REQUEST, "x").answer(Peer { address: None });
+        let mut headers = [httparse::EMPTY_HEADER; 20];
+        let mut answer = httparse::Response::new(&mut headers);
+        let parsed = answer.parse(&bytes).unwrap();
+        assert_eq!(parsed, httparse::Status::Complete(bytes.len()));
+        assert_eq!((answer.code, answer.reason), (Some(400), Some("Bad Request")));
+        let value = |name: &str| answer.headers.iter().find(|h| h.name == name).unwrap().value;
+        assert_eq!(value("access-control-allow-origin"), b"*");
+        assert_eq!((value("connection"), value("content-length")), (&b"close"[..], &b"0"[..]));
+    }
+}

@@ -1,0 +1,65 @@
+//! What the process asks of the system before it does anything else, and how many connections the system lets it hold.
+//!
+//! What does not live here: limits of our own (`config`). Nothing here fails the start: what the system refuses is
+//! said, or is as it was.
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+
+/// Files 0600, directories 0700; no core files, no memory and no environment for other processes of the same user;
+/// as many descriptors as are allowed.
+pub(crate) fn settle() {
+    // Whoever makes files: an engine asks nobody for a mode.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    // Memory holds passwords, tokens and the key that stored secrets are encrypted under; the environment may hold a
+    // password. The second asks for what the first cannot: no core by way of a pipe, no attaching, no /proc/PID/environ.
+    let _kept =
+        rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let _kept = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: files.maximum, ..files };
+    let _kept = rustix::process::setrlimit(Resource::Nofile, raised);
+}
+
+/// Descriptors that the catalog may need, with some for all that is open once.
+const OPEN_BESIDE_MAX: u64 = 1200;
+/// Files that connections have open at the same time, as far as they are counted.
+const OPEN_FILES_MAX: u64 = 4096;
+
+/// Connections to hold at the same time: as many as were configured, or fewer where the descriptors would not last.
+/// Without any left nothing works any more, so it is connections that wait and not files.
+pub(crate) fn connections(configured: usize) -> usize {
+    let Some(descriptors) = rustix::process::getrlimit(Resource::Nofile).current else {
+        return configured;
+    };
+    let room = usize::try_from(room(descriptors)).unwrap_or(usize::MAX);
+    if room < configured {
+        tracing::warn!(
+            descriptors,
+            configured,
+            connections = room,
+            "fewer connections than configured: the system allows too few descriptors"
+        );
+    }
+    configured.min(room)
+}
+
+/// Connections for which `descriptors` last: some are kept for the catalog, and a connection may have a file open.
+fn room(descriptors: u64) -> u64 {
+    let free = descriptors - OPEN_BESIDE_MAX.min(descriptors / 2);
+    (free / 2).max(free.saturating_sub(OPEN_FILES_MAX)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_last() {
+        for (descriptors, connections) in
+            [(0, 1), (2, 1), (256, 64), (1024, 256), (4096, 1448), (10_000, 4704), (20_000, 14_704)]
+        {
+            assert_eq!(room(descriptors), connections, "{descriptors}");
+        }
+        assert!(room(u64::MAX) > 1 << 62);
+    }
+}
