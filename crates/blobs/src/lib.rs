@@ -7,6 +7,7 @@
 //! The order that makes a crash harmless: stage, compare the checksum, seal (bytes and name are durable), and only
 //! then the catalog. A blob nobody refers to is garbage that the sweeper finds with [`Blobs::sealed_between`].
 
+pub mod faulty;
 mod local;
 pub mod suite;
 

@@ -1,12 +1,13 @@
 //! The catalog: names, metadata and small content, in transactions.
 //!
 //! What lives here: the traits [`Read`] and [`Tx`] (lookups, puts and scans), the handle [`Catalog`] that runs
-//! closures over them, the engines, and the law every engine is held to (`suite`). What does not: rules of the
+//! closures over them, the engines, the law every engine is held to (`suite`), and a wrapper that fails (`faulty`). What does not: rules of the
 //! service. The catalog keeps its own indices and counters consistent, and nothing else; who may do what, and what a
 //! change entails, is said in crate `ops`. It knows no blobs and no protocol.
 
 pub mod audit;
 pub mod embedded;
+pub mod faulty;
 mod handle;
 #[cfg(test)]
 mod suite;

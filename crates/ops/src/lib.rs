@@ -24,6 +24,7 @@ pub mod put;
 pub mod quota;
 pub mod rate;
 mod reference;
+pub mod scrub;
 pub mod session;
 pub mod signature;
 mod slots;
@@ -79,6 +80,7 @@ struct Shared {
     outbound: outbound::Client,
     jobs: fetch::Jobs,
     through: Arc<through::PullThrough>,
+    scrub: scrub::Orders,
     /// Held to read while all blobs are copied, to write while blobs are removed.
     removals: tokio::sync::RwLock<()>,
 }
@@ -120,6 +122,8 @@ pub struct Limits {
     pub events: event::Limits,
     /// Limits of transfers from other servers.
     pub pull: fetch::Limits,
+    /// How fast and how often everything is read again.
+    pub scrub: scrub::Limits,
 }
 
 impl Default for Limits {
@@ -132,6 +136,7 @@ impl Default for Limits {
             uploads_per_account: 0,
             events: event::Limits::default(),
             pull: fetch::Limits::default(),
+            scrub: scrub::Limits::default(),
         }
     }
 }
@@ -158,6 +163,7 @@ impl Store {
             outbound: parts.outbound,
             jobs: fetch::Jobs::default(),
             through: parts.through,
+            scrub: scrub::Orders::default(),
             removals: tokio::sync::RwLock::default(),
         }))
     }

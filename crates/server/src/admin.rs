@@ -5,6 +5,7 @@
 mod callbacks;
 mod fsck;
 mod jobs;
+mod scrub;
 mod socket;
 mod url;
 
@@ -77,6 +78,12 @@ pub(crate) enum Command {
     Fsck {
         deep: bool,
     },
+    ScrubStatus,
+    /// `rate`: bytes a second, 0 for as fast as it goes.
+    ScrubStart {
+        rate: Option<u64>,
+        wait: bool,
+    },
     Url(UrlCommand),
     /// A copy of the whole store in another directory.
     Export {
@@ -113,6 +120,9 @@ async fn execute(
         Command::Export { to, deep } => {
             snapshot::export(store, data, &Export { to, deep }, notes).await
         }
+        Command::Fsck { deep } => fsck::online(store, deep).await.map(Done::from),
+        Command::ScrubStatus => scrub::status(store).await,
+        Command::ScrubStart { rate, wait } => scrub::start(store, rate, wait, notes).await,
         quick => answer(store, quick).await.map(Done::from),
     }
 }
@@ -176,17 +186,20 @@ async fn answer(store: &Store, command: Command) -> anyhow::Result<Value> {
         }
         Command::CancelJob { id } => jobs::cancel(store, &id).await,
         Command::RetryJob { id } => jobs::retry(store, &id).await,
-        Command::Status => {
-            let status = store.status();
-            Ok(json!({
-                "commits": status.catalog.commits, "groups": status.catalog.groups,
-                "read_only": status.read_only, "refuses_uploads": status.refuses_uploads,
-            }))
-        }
-        Command::Fsck { deep } => fsck::online(store, deep).await,
+        Command::Status => Ok(status(store)),
         Command::Url(command) => url::execute(store, command).await,
-        Command::Export { .. } | Command::Import { .. } => {
-            anyhow::bail!("exports and imports take their time")
-        }
+        Command::Export { .. }
+        | Command::Import { .. }
+        | Command::Fsck { .. }
+        | Command::ScrubStatus
+        | Command::ScrubStart { .. } => anyhow::bail!("it takes its time"),
     }
+}
+
+fn status(store: &Store) -> Value {
+    let status = store.status();
+    json!({
+        "commits": status.catalog.commits, "groups": status.catalog.groups,
+        "read_only": status.read_only, "refuses_uploads": status.refuses_uploads,
+    })
 }

@@ -39,6 +39,7 @@ pub(crate) async fn run(store: Store, data: &Path, started: Time, pullers: usize
             store.join_multiparts(),
             store.join_multiparts(),
             store.tell_callbacks(front::events::letter),
+            store.scrub(),
         );
     };
     tokio::select! {

@@ -10,6 +10,7 @@ mod codec;
 mod events;
 mod jobs;
 mod keys;
+mod logs;
 mod options;
 mod overlay;
 mod record;
@@ -37,6 +38,7 @@ pub use self::options::Options;
 
 use self::codec::{decode, encode};
 use self::keys::Family;
+use self::logs::Mark;
 use self::record::Number;
 use self::room::Room;
 use self::source::Frozen;
@@ -60,6 +62,7 @@ pub struct Embedded {
 struct Core {
     db: DB,
     room: Room,
+    mark: Option<Mark>,
     commits: AtomicU64,
     groups: AtomicU64,
     /// Why nothing is written any more.
@@ -81,6 +84,7 @@ impl Embedded {
 
     fn start(db: DB, room: Room) -> Result<Self> {
         let core = Arc::new(Core {
+            mark: Mark::open(db.path()),
             db,
             room,
             commits: AtomicU64::new(0),
@@ -184,10 +188,31 @@ impl Core {
 
 fn open_database(path: &Path, options: Options) -> Result<DB> {
     let database = options.database();
+    let in_logs = logs::check(path)?;
+    match Mark::read(path) {
+        Some(mark) if mark > in_logs => check_mark(&database, path, mark)?,
+        Some(_) | None => {}
+    }
     refuse_unknown_families(&database, path)?;
     let db = DB::open_cf_descriptors(&database, path, options.families()?).map_err(fault)?;
     check_format(&db)?;
     Ok(db)
+}
+
+/// Refuses a catalog that ends before what was acknowledged. The logs end there when they were written to tables, and when
+/// they have lost their end: what opens for reading alone tells, and leaves all as it is.
+fn check_mark(database: &rocksdb::Options, path: &Path, mark: u64) -> Result<()> {
+    let families = DB::list_cf(database, path).map_err(fault)?;
+    let db = DB::open_cf_for_read_only(database, path, families, false).map_err(fault)?;
+    let last = db.latest_sequence_number();
+    if last < mark {
+        return Err(Error::Damaged(format!(
+            "{}: the last {} changes that were acknowledged are missing",
+            path.display(),
+            mark - last
+        )));
+    }
+    Ok(())
 }
 
 /// A catalog with families this release does not know was written by a newer one.

@@ -141,3 +141,40 @@ async fn a_full_disk_is_read_and_not_written() {
         "and so do writes"
     );
 }
+
+/// What was acknowledged and is gone is not passed over, whichever way it went.
+#[tokio::test]
+async fn a_catalog_that_lost_its_end_is_refused() {
+    let storage = Storage::new();
+    let catalog = with_root(&|| storage.open()).await;
+    for n in 0..20 {
+        catalog.write(move |tx| tx.put_file(at(ROOT, &format!("f{n}")), &file(n))).await.unwrap();
+    }
+    drop(catalog);
+    let refused = || {
+        let error = Embedded::open(storage.0.path(), Options::default()).err();
+        assert!(matches!(error, Some(Error::Damaged(_))), "{error:?}");
+    };
+    let log = std::fs::read_dir(storage.0.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|e| e == "log"))
+        .unwrap();
+    let whole = std::fs::read(&log).unwrap();
+    for cut in [0, whole.len() - 1, whole.len() / 2] {
+        std::fs::write(&log, &whole[..cut]).unwrap();
+        refused();
+    }
+    std::fs::remove_file(&log).unwrap();
+    refused();
+    std::fs::write(&log, &whole).unwrap();
+    let current = storage.0.path().join("CURRENT");
+    let leads = std::fs::read(&current).unwrap();
+    std::fs::remove_file(&current).unwrap();
+    refused();
+    std::fs::write(&current, leads).unwrap();
+    // And again after its log was written to tables, which leaves the log empty.
+    for _ in 0..2 {
+        assert_eq!(storage.open().read(|r| Ok(check_dir(r, ROOT)?.len())).await, Ok(20));
+    }
+}

@@ -9,7 +9,7 @@
 //! - an operation that failed its rules, or panicked, leaves nothing in the group;
 //! - a group whose write failed is never written again, and nothing is written after it (see [`Core::stop_writing`]).
 //!   One exception: when the disk had no room for the log to grow, nothing was synced that could be lost; RocksDB
-//!   itself then refuses writes until there is room, and goes on in a new log.
+//!   itself then refuses writes until there is room, and goes on in a new log (not so when a quota was exceeded).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -168,15 +168,21 @@ fn write(core: &Core, overlay: &Overlay) -> Result<()> {
     }
     let mut options = WriteOptions::default();
     options.set_sync(true);
-    core.db.write_opt(batch, &options).map_err(|e| {
+    let written = core.db.write_opt(batch, &options).map_err(|e| {
         let text = e.to_string();
         let fault = super::fault(e);
-        let only_full = fault == Error::Full && text.contains("While appending to file");
+        // Of the errors of a full disk RocksDB knows this one alone, and recovers from it by itself.
+        let only_full =
+            text.contains("No space left on device") && text.contains("While appending to file");
         if !only_full {
             core.stop_writing(&text);
         }
         fault
-    })
+    });
+    if let (Ok(()), Some(mark)) = (&written, &core.mark) {
+        mark.note(core.db.latest_sequence_number());
+    }
+    written
 }
 
 /// Tells a job; a panic there is its own affair.

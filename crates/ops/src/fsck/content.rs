@@ -44,6 +44,8 @@ pub(super) fn references(look: &mut Look<'_>, now: Time) -> Vec<(BlobId, u64)> {
         };
         if stored != right {
             let put = Change::Put(Row::References(id, right));
+            // A count that is too low loses bytes; one that is too high only keeps them.
+            let put = if stored < right { put } else { Change::LetGo(vec![put]) };
             look.report.note(Kind::References, Subject::Blob(id), (stored, right), [put]);
         }
         if all[from..to].iter().any(|(_, other)| *other != len) {
@@ -79,9 +81,9 @@ fn uncounted<'a>(look: &mut Look<'a>, counts: &mut Stream<'a>, id: Option<BlobId
         |row: &Row| matches!(row, Row::References(blob, _) if id.is_none_or(|id| *blob < id));
     while let Some(row) = counts.take_if(look, before) {
         let Row::References(blob, n) = row else { continue };
-        let changes = [Change::Remove(row), Change::Put(Row::Doomed(blob, now))];
+        let changes = vec![Change::Remove(row), Change::Put(Row::Doomed(blob, now))];
         let at = format!("blob {}", blob.to_hex());
-        look.report.note(Kind::References, at, (n, 0), changes);
+        look.report.note(Kind::References, at, (n, 0), [Change::LetGo(changes)]);
     }
 }
 
@@ -190,7 +192,8 @@ impl Store {
                 }
                 let at = format!("blob {}", id.to_hex());
                 let what = ("a blob", "a file that refers to it");
-                report.note(Kind::BlobOrphan, at, what, [Change::RemoveBlob(id)]);
+                let change = Change::LetGo(vec![Change::RemoveBlob(id)]);
+                report.note(Kind::BlobOrphan, at, what, [change]);
             }
         }
         Ok(())

@@ -93,9 +93,7 @@ impl Store {
         if deep {
             content::merge(&mut report, self.look_at_contents(online).await?);
         }
-        if report.incomplete {
-            report.changes.clear();
-        }
+        report.hold_back();
         self.locate(report).await
     }
 
@@ -132,11 +130,12 @@ impl Store {
 
     /// Makes changes, some at a time: each stands by itself.
     async fn mend(&self, changes: Vec<Change>) -> Result<()> {
+        let changes: Vec<Change> = changes.into_iter().flat_map(Change::single).collect();
         let blobs: Vec<BlobId> = changes
             .iter()
             .filter_map(|change| match change {
                 Change::RemoveBlob(id) => Some(*id),
-                Change::Put(_) | Change::Remove(_) => None,
+                Change::Put(_) | Change::Remove(_) | Change::LetGo(_) => None,
             })
             .collect();
         for some in changes.chunks(CHANGES_AT_ONCE) {
@@ -151,7 +150,7 @@ fn change(tx: &mut dyn Tx, change: &Change) -> Result<()> {
     match change {
         Change::Put(row) => tx.put_row(row),
         Change::Remove(row) => tx.remove_row(row),
-        Change::RemoveBlob(_) => Ok(()),
+        Change::RemoveBlob(_) | Change::LetGo(_) => Ok(()),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Finding {
     pub mendable: bool,
     /// Whether it was.
     pub mended: bool,
+    /// Whether mending it would let go of bytes.
+    pub(super) lets_go: bool,
     /// Where it stands in a tree, as long as its path is not known.
     pub(super) place: Option<Spot>,
     /// The content it is about, as long as it is not known whose that is.
@@ -45,6 +47,18 @@ pub(super) enum Change {
     Put(Row),
     Remove(Row),
     RemoveBlob(BlobId),
+    /// Lets go of bytes that nobody seems to want: not made where somebody may have been lost who does.
+    LetGo(Vec<Change>),
+}
+
+impl Change {
+    /// The changes that it consists of.
+    pub(super) fn single(self) -> Vec<Change> {
+        match self {
+            Change::LetGo(changes) => changes,
+            change => vec![change],
+        }
+    }
 }
 
 /// How much was looked at.
@@ -111,9 +125,9 @@ impl Report {
         *self.kinds.entry(kind).or_default() += 1;
         self.left += 1;
         let before = self.changes.len();
-        let mut mendable = false;
+        let (mut mendable, mut lets_go) = (false, false);
         for change in changes {
-            mendable = true;
+            (mendable, lets_go) = (true, matches!(change, Change::LetGo(_)));
             // What does not fit is mended in another round.
             if before < CHANGES_MAX {
                 self.changes.push(change);
@@ -132,9 +146,26 @@ impl Report {
                 expected: expected.to_string(),
                 mendable,
                 mended: false,
+                lets_go,
                 place,
                 subject,
             });
+        }
+    }
+
+    /// Takes back what must not be mended: anything where something could not be read; what lets go of bytes where a
+    /// record was lost that may be the one to refer to them.
+    pub(super) fn hold_back(&mut self) {
+        let lost = [Kind::NameLost, Kind::NamesAstray, Kind::PieceOrphan, Kind::PieceNumber];
+        let lost = lost.iter().any(|kind| self.kinds.contains_key(kind))
+            || self.findings.iter().any(|f| f.kind == Kind::UploadCount && !f.mendable);
+        if self.incomplete {
+            self.changes.clear();
+        } else if lost {
+            self.changes.retain(|change| !matches!(change, Change::LetGo(_)));
+        }
+        for finding in &mut self.findings {
+            finding.mendable &= !(self.incomplete || lost && finding.lets_go);
         }
     }
 

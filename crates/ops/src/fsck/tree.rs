@@ -479,5 +479,6 @@ fn orphan(look: &mut Look<'_>, row: Row) {
     look.in_use(id.0);
     let at = format!("/{}, small content {}", look.account_name(*account), id.0);
     let what = (format!("{} bytes", bytes.len()), "a file that refers to it");
-    look.report.note(Kind::InlineOrphan, at, what, [Change::Remove(row)]);
+    let change = Change::LetGo(vec![Change::Remove(row)]);
+    look.report.note(Kind::InlineOrphan, at, what, [change]);
 }

@@ -47,13 +47,14 @@ pub(super) fn check(look: &mut Look<'_>, meta: &Meta) {
             }
             Row::UploadOf(user, number, id) => {
                 let found = find(look, *id);
-                if !found.is_some_and(|u| (u.user, u.number) == (*user, *number)) {
+                if found.is_none_or(|u| (u.user, u.number) != (*user, *number)) {
                     let what = (format!("number {number} of user {}", user.0), "nothing");
                     look.report.note(Kind::UploadOfUser, at(*id), what, [Change::Remove(row)]);
                 }
             }
             Row::Joining(id) => {
-                if !find(look, *id).is_some_and(|upload| joins(&upload)) {
+                let upload = find(look, *id);
+                if upload.is_none_or(|upload| !joins(&upload)) {
                     let what = ("to be put together", "another state");
                     look.report.note(Kind::UploadJoining, at(*id), what, [Change::Remove(row)]);
                 }

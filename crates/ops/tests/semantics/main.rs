@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod backup;
+mod fsck;
 mod harness;
 mod limits;
 mod permission;

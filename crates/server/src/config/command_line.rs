@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use model::{JobState, Secret, TreePath};
 
+use super::scrub::ScrubVerb;
 use super::{
     Config, Plan,
     file::Written,
@@ -43,6 +44,9 @@ enum Verb {
     /// Check that all that is stored holds together. Exit code 0: it does; 1: something is left that does not; 2: it could
     /// not be looked at.
     Fsck(FsckArgs),
+    /// See what reading everything again has found, or begin it now. Exit code 1: something is damaged.
+    #[command(subcommand)]
+    Scrub(ScrubVerb),
     /// Make a snapshot of everything in another directory, while the server serves.
     Export(ExportArgs),
     /// Bring in files that are elsewhere, with their times; what is there already is not sent twice.
@@ -246,6 +250,7 @@ impl Cli {
             }
             Verb::Export(args) => return args.plan(),
             Verb::Import(verb) => return Ok(verb.plan()),
+            Verb::Scrub(verb) => verb.read(),
             Verb::Status(data) => (data, Command::Status),
             Verb::Jobs(JobsArgs { verb, list }) => match verb.unwrap_or(JobsVerb::List(list)) {
                 JobsVerb::List(ListJobsArgs { account, state, data }) => {

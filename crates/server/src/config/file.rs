@@ -11,7 +11,9 @@ use anyhow::{Context, anyhow, bail};
 use ops::link::PublicUrl;
 use serde::Deserialize;
 
-use super::{Listen, Wiring, limits, pull::WrittenPull, through::WrittenThrough};
+use super::{
+    Listen, Wiring, limits, pull::WrittenPull, scrub::WrittenScrub, through::WrittenThrough,
+};
 
 /// The configuration file as written. Unknown keys are refused: a misspelt limit must not be no limit.
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +31,7 @@ pub(super) struct Written {
     pub(super) pull: WrittenPull,
     pub(super) pull_through: WrittenThrough,
     pub(super) events: limits::Events,
+    pub(super) scrub: WrittenScrub,
 }
 
 #[derive(Debug, Deserialize)]

@@ -221,6 +221,7 @@ impl Written {
             pull,
             pull_through,
             events,
+            scrub,
         } = self;
         let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
         let any = u64::MAX;
@@ -267,6 +268,7 @@ impl Written {
         .into_iter()
         .chain(pull.bounds())
         .chain(pull_through.bounds())
+        .chain(scrub.bounds())
         {
             if value < least {
                 bail!("{key} = {value}: it must be at least {least}");
@@ -320,7 +322,7 @@ impl Written {
 
     /// What the operations are told.
     pub(super) fn operations(&self) -> ops::Limits {
-        let Written { limits, rate, login, multipart, events, .. } = self;
+        let Written { limits, rate, login, multipart, events, scrub, .. } = self;
         ops::Limits {
             slow_down: SlowDown {
                 free_per_user: login.free_per_user,
@@ -338,6 +340,7 @@ impl Written {
                 longest_delay_secs: events.longest_delay_seconds,
             },
             pull: self.pull.limits(),
+            scrub: scrub.limits(),
             multipart: multipart::Limits {
                 pieces_max: multipart.pieces_max,
                 piece_bytes_max: multipart.piece_bytes_max,

@@ -9,6 +9,7 @@ mod file;
 mod import;
 mod limits;
 mod pull;
+mod scrub;
 mod through;
 mod url;
 

@@ -102,7 +102,12 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects.
     pub(crate) fn open(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).unwrap(), address)
+        Self::try_open(address).unwrap()
+    }
+
+    /// Connects to a server that may be gone.
+    pub(crate) fn try_open(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self::over(TcpStream::connect(address)?, address))
     }
 
     /// Connects from another address of this machine.
@@ -127,15 +132,18 @@ impl Connection {
 
     /// Sends a request and reads its answer. A server may answer before the body is through.
     pub(crate) fn ask(&mut self, ask: &Ask) -> Answer {
-        self.send(&ask.head(self.address)).unwrap();
+        self.try_ask(ask).unwrap_or_else(|e| panic!("{} {}: {e}", ask.method, ask.target))
+    }
+
+    /// The same where the server may die instead of answering.
+    pub(crate) fn try_ask(&mut self, ask: &Ask) -> io::Result<Answer> {
+        self.send(&ask.head(self.address))?;
         if let Some(body) = &ask.body {
             let _refused_early = self.send(body);
         }
-        let answer = self
-            .answer(&ask.method)
-            .unwrap_or_else(|e| panic!("{} {}: {e}", ask.method, ask.target));
+        let answer = self.answer(&ask.method)?;
         answer.check_invariants();
-        answer
+        Ok(answer)
     }
 
     /// Sends the head of a request that waits to be asked for its body, and reads what comes first: 100, or a refusal.

@@ -1,0 +1,183 @@
+//! A server process over a given data directory, which may die at any moment.
+
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::harness::{ACCOUNT, PASSWORD, PATIENCE, USER, wait_until};
+
+/// The process, its data, and where it logs (elsewhere, since the data may lie on a disk that dies).
+pub(crate) struct Node {
+    pub(crate) data: PathBuf,
+    home: TempDir,
+    env: Vec<(String, String)>,
+    child: Option<Child>,
+    address: SocketAddr,
+    /// The longest any start took.
+    pub(crate) slowest_start: Duration,
+}
+
+impl Node {
+    /// A node that does not run yet.
+    pub(crate) fn new(data: &Path) -> Self {
+        let home = tempfile::Builder::new().prefix("headwater-crash-").tempdir().unwrap();
+        let (address, slowest_start) = (([127, 0, 0, 1], 0).into(), Duration::ZERO);
+        let data = data.to_owned();
+        Self { data, home, env: Vec::new(), child: None, address, slowest_start }
+    }
+
+    /// What its next starts have in their environment.
+    pub(crate) fn set_env(&mut self, env: Vec<(String, String)>) {
+        self.env = env;
+    }
+
+    /// Starts it; it must become ready.
+    pub(crate) fn start(&mut self) {
+        if let Err(status) = self.try_start() {
+            panic!("the server ended: {status}\n{}", self.log());
+        }
+    }
+
+    /// Starts it and waits until it is ready or gone.
+    pub(crate) fn try_start(&mut self) -> Result<(), ExitStatus> {
+        let begun = Instant::now();
+        self.spawn();
+        let mut ended = None;
+        wait_until("a server that is ready", || {
+            ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            ended.is_some() || self.is_ready()
+        });
+        if let Some(status) = ended {
+            self.child = None;
+            return Err(status);
+        }
+        self.slowest_start = self.slowest_start.max(begun.elapsed());
+        Ok(())
+    }
+
+    /// Starts it and waits for nothing.
+    pub(crate) fn spawn(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let log = File::options().create(true).append(true).open(self.home.path().join("log"));
+        let mut command = Self::command();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--account", ACCOUNT, "--user", USER]);
+        command.arg("--data").arg(&self.data).env("HEADWATER_PASSWORD", PASSWORD);
+        command.env_remove("HEADWATER_CONFIG").env("HEADWATER_LOG", "info");
+        command.envs(self.env.iter().cloned());
+        command.stdin(Stdio::null()).stderr(log.unwrap());
+        command.stdout(File::create(self.home.path().join("out")).unwrap());
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    fn is_ready(&mut self) -> bool {
+        let printed = fs::read_to_string(self.home.path().join("out")).unwrap();
+        let complete = &printed[..printed.rfind('\n').map_or(0, |end| end + 1)];
+        let found = complete
+            .lines()
+            .find_map(|line| line.strip_prefix("listening on http://")?.parse().ok());
+        self.address = found.unwrap_or(self.address);
+        found.is_some()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has logged, all starts together.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    /// Whether it still runs. One that is gone can be started again.
+    pub(crate) fn lives(&mut self) -> bool {
+        let lives = self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none());
+        if !lives {
+            self.child = None;
+        }
+        lives
+    }
+
+    /// SIGKILL; gone when this returns. One that is gone already is a success.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _gone_already = child.kill();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = i32::try_from(self.child.as_ref().unwrap().id()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        let end = Instant::now() + PATIENCE + PATIENCE;
+        loop {
+            match child.try_wait().unwrap() {
+                Some(status) => return status,
+                None => assert!(Instant::now() < end, "it does not end"),
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Every invariant of the store, by its own means; nobody has it open.
+    pub(crate) fn fsck(&self) {
+        let output =
+            Self::command().args(["fsck", "--deep", "--json", "--data"]).arg(&self.data).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "fsck: {}: {said:.2000}", output.status);
+    }
+
+    /// The binary that is tested.
+    fn command() -> Command {
+        let binary = std::env::var_os("HEADWATER_CRASH_BINARY");
+        Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_headwater").into()))
+    }
+
+    /// Files below a room of the data directory.
+    pub(crate) fn files(&self, room: &str) -> usize {
+        count(&self.data.join(room))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            for line in &lines[lines.len().saturating_sub(12)..] {
+                eprintln!("the server's last words: {line:.300}");
+            }
+        }
+    }
+}
+
+fn count(dir: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let each = entries.flatten().map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => count(&entry.path()),
+        Ok(_) => 1,
+        Err(_) => 0,
+    });
+    each.sum()
+}
+
+/// Copies a data directory that nobody has open.
+pub(crate) fn copy_store(from: &Path, to: &Path) {
+    let done = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(done.success());
+}
