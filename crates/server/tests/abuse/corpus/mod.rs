@@ -227,8 +227,10 @@ fn fits(want: &Want, answer: Option<&Answer>) -> Result<(), String> {
         };
     };
     let status = answer.status;
-    // Of the server's own: not built, and the version; a piece that is shorter than it said is 500 by the contract.
-    let by_contract = status == 500 && answer.header("X-Agile-Status") == Some("-49");
+    // Not the server's fault: what is not built, the version, and by the contract a piece that is shorter than it said
+    // and a file for which there is no room.
+    let told = (status, answer.header("X-Agile-Status"));
+    let by_contract = [(500, Some("-49")), (503, Some("-22"))].contains(&told);
     if status >= 500 && ![501, 505].contains(&status) && !by_contract {
         return Err(format!("{status} is a fault of the server"));
     }
