@@ -5,6 +5,8 @@
 //! clients that mean well (`wire`), crashes and disks. Counts are small enough for CI; the full ones are run with
 //! `HEADWATER_ABUSE=full cargo nextest run -p server --test abuse --no-capture`, and every test prints what it counted.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers of tests too")]
+#![expect(clippy::too_many_lines, reason = "tables, which are read from top to bottom")]
+#![expect(clippy::print_stdout, reason = "every test says what it counted")]
 
 #[allow(dead_code, unused_imports, reason = "it stands beside `wire`, which uses all of it")]
 #[path = "../wire/harness/mod.rs"]

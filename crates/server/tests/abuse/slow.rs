@@ -101,8 +101,8 @@ fn good_ones(anna: &Client, requests: u64, when: &str) {
         all.into_iter().flat_map(|one| one.join().unwrap()).collect()
     });
     took.sort_by(f64::total_cmp);
-    let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize];
-    println!("{when}: {} requests, p50 {:.1} ms, p99 {:.1} ms", took.len() * 2, at(0.5), at(0.99));
+    let at = |percent: usize| took[(took.len() - 1) * percent / 100];
+    println!("{when}: {} requests, p50 {:.1} ms, p99 {:.1} ms", took.len() * 2, at(50), at(99));
 }
 
 /// Whether all that good clients were told is stored is there.
