@@ -35,7 +35,8 @@ async fn nothing_is_swept_away_under_a_copy() {
                     for i in 0..FILES {
                         from.store.delete_file(&caller, &name(i)).await.unwrap();
                     }
-                    swept.lock().unwrap().push(from.store.sweep_doomed().await.unwrap());
+                    let removed = from.store.sweep_doomed().await.unwrap();
+                    swept.lock().unwrap().push(removed);
                 });
             });
         })

@@ -1,5 +1,7 @@
 //! Snapshots and the way back, and files brought in from elsewhere: `headwater export` and `headwater import`.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 #[expect(
     dead_code,
     unused_imports,

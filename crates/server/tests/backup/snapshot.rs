@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -155,14 +155,14 @@ fn a_snapshot_is_one_moment() {
     for (snapshot, least) in snapshots.iter().zip(least) {
         let other = restored(snapshot);
         let there = other.login();
-        for writer in 0..4_usize {
+        for (writer, least) in least.into_iter().enumerate() {
             let number = |file: &str| {
                 let body = there.content(&format!("/w{writer}/{file}"));
                 (0..10_000).find(|n| noise(*n, SIZE) == body).expect("one version, whole")
             };
             let (first, second) = (number("first"), number("second"));
             assert!(first == second || first == second + 1, "writer {writer}: {first}, {second}");
-            assert!(second >= least[writer], "acknowledged before the snapshot was begun");
+            assert!(second >= least, "acknowledged before the snapshot was begun");
         }
         for i in 0..60 {
             assert_eq!(there.content(&format!("/ballast/{i}")), noise(500 + i, 400_000));
@@ -248,7 +248,8 @@ fn nothing_is_overwritten_and_damage_is_told() {
     assert!(!server.admin(&["import", "snapshot", scratch.to_str().unwrap()], "").status.success());
     server.start_again();
     let dir = tempfile::tempdir().unwrap();
-    fs::rename(&snapshot, dir.path().join("data")).unwrap();
+    let moved = Command::new("mv").arg(&snapshot).arg(dir.path().join("data")).status();
+    assert!(moved.unwrap().success());
     let served = Server::start_in(dir, Setup::default());
     assert_eq!(Client::login(served.address(), USER, PASSWORD).content("/good"), noise(1, 100_000));
     let output = server.admin(&["export", served.data().to_str().unwrap()], "");

@@ -3,6 +3,8 @@
 //! `HEADWATER_ROUNDS=10000` sets how many bad uploads are tried, and half of it how many changes are read through; the
 //! default is 300. Seeds are fixed: the same number of rounds does the same.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 #[expect(
     dead_code,
     unused_imports,

@@ -6,6 +6,8 @@
 //!
 //! `HEADWATER_STREAM_MB=20000` sets how much `a_stream_under_a_memory_limit` sends (600 by default).
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod disk;
 mod full;
 #[expect(
