@@ -188,11 +188,12 @@ impl Core {
 
 fn open_database(path: &Path, options: Options) -> Result<DB> {
     let database = options.database();
-    let in_logs = logs::check(path)?;
+    let logs = logs::check(path)?;
     match Mark::read(path) {
-        Some(mark) if mark > in_logs => check_mark(&database, path, mark)?,
+        Some(mark) if mark > logs.last => check_mark(options.database(), path, mark)?,
         Some(_) | None => {}
     }
+    logs::cut(&logs)?;
     refuse_unknown_families(&database, path)?;
     let db = DB::open_cf_descriptors(&database, path, options.families()?).map_err(fault)?;
     check_format(&db)?;
@@ -201,9 +202,11 @@ fn open_database(path: &Path, options: Options) -> Result<DB> {
 
 /// Refuses a catalog that ends before what was acknowledged. The logs end there when they were written to tables, and when
 /// they have lost their end: what opens for reading alone tells, and leaves all as it is.
-fn check_mark(database: &rocksdb::Options, path: &Path, mark: u64) -> Result<()> {
-    let families = DB::list_cf(database, path).map_err(fault)?;
-    let db = DB::open_cf_for_read_only(database, path, families, false).map_err(fault)?;
+fn check_mark(mut database: rocksdb::Options, path: &Path, mark: u64) -> Result<()> {
+    // What a crash left of the last write is still there, and does not count.
+    database.set_wal_recovery_mode(rocksdb::DBRecoveryMode::PointInTime);
+    let families = DB::list_cf(&database, path).map_err(fault)?;
+    let db = DB::open_cf_for_read_only(&database, path, families, false).map_err(fault)?;
     let last = db.latest_sequence_number();
     if last < mark {
         return Err(Error::Damaged(format!(

@@ -26,6 +26,12 @@ impl Storage {
     fn open(&self) -> Catalog {
         Catalog::new(Arc::new(self.embedded()))
     }
+
+    /// The only log there is.
+    fn log(&self) -> std::path::PathBuf {
+        let mut files = std::fs::read_dir(self.0.path()).unwrap().map(|e| e.unwrap().path());
+        files.find(|path| path.extension().is_some_and(|e| e == "log")).unwrap()
+    }
 }
 
 hold_the_law!(Storage::new());
@@ -142,6 +148,38 @@ async fn a_full_disk_is_read_and_not_written() {
     );
 }
 
+/// A loss of power in the middle of a write leaves some of its pages: the write was never acknowledged, and everything
+/// before it is there, whether the mark knows of it or is older.
+#[tokio::test]
+async fn a_write_that_was_torn_is_taken_off() {
+    for (torn, marked) in [(3_000, true), (40_000, true), (100, false)] {
+        let storage = Storage::new();
+        let catalog = with_root(&|| storage.open()).await;
+        let put = |n: u64| {
+            move |tx: &mut dyn crate::Tx| tx.put_file(at(ROOT, &format!("f{n}")), &file(n))
+        };
+        for n in 0..20 {
+            catalog.write(put(n)).await.unwrap();
+        }
+        drop(catalog);
+        let mut log = std::fs::read(storage.log()).unwrap();
+        let before = log.len();
+        // The beginning of it came, and its end; what is between did not.
+        log.extend([1, 2, 3, 4, 0xe8, 0x03, 1, 9, 9]);
+        log.resize(before + torn, 0);
+        log.extend([5; 7]);
+        std::fs::write(storage.log(), log).unwrap();
+        if !marked {
+            std::fs::remove_file(storage.0.path().join("ACKNOWLEDGED")).unwrap();
+        }
+        for round in 0..2 {
+            let catalog = storage.open();
+            assert_eq!(catalog.read(|r| Ok(check_dir(r, ROOT)?.len())).await, Ok(20 + round));
+            catalog.write(put(100 + round as u64)).await.unwrap();
+        }
+    }
+}
+
 /// What was acknowledged and is gone is not passed over, whichever way it went.
 #[tokio::test]
 async fn a_catalog_that_lost_its_end_is_refused() {
@@ -155,11 +193,7 @@ async fn a_catalog_that_lost_its_end_is_refused() {
         let error = Embedded::open(storage.0.path(), Options::default()).err();
         assert!(matches!(error, Some(Error::Damaged(_))), "{error:?}");
     };
-    let log = std::fs::read_dir(storage.0.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|e| e == "log"))
-        .unwrap();
+    let log = storage.log();
     let whole = std::fs::read(&log).unwrap();
     for cut in [0, whole.len() - 1, whole.len() / 2] {
         std::fs::write(&log, &whole[..cut]).unwrap();
