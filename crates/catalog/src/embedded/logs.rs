@@ -414,7 +414,7 @@ mod tests {
         let read = log(&whole).unwrap();
         assert_eq!((read.first, read.last, read.cut), (Some(5), 9, None));
         let pages = whole.len().div_ceil(PAGE);
-        let from = begun.len().next_multiple_of(PAGE) / PAGE;
+        let from = begun.len().div_ceil(PAGE);
         for missing in (from..pages).flat_map(|a| (a..pages).map(move |b| a..=b)) {
             let mut bad = whole.clone();
             for page in missing.clone() {
@@ -424,7 +424,7 @@ mod tests {
             let read = log(&bad).unwrap();
             assert_eq!((read.first, read.last), (Some(5), 7), "{missing:?}");
             // All of it goes; where nothing of it came, there is nothing to take off.
-            let all = missing.clone().eq(from..pages) && begun.len() % PAGE == 0;
+            let all = missing.clone().eq(from..pages) && begun.len().is_multiple_of(PAGE);
             assert!(all || read.cut.is_some_and(|cut| cut.0 == begun.len() as u64), "{missing:?}");
             // Not so where a write follows: then it was acknowledged.
             let followed = [bad, record(1, &write(10, 1, 20))].concat();
