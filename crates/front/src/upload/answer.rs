@@ -5,6 +5,7 @@ use http::{
     header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 use hyper::ext::ReasonPhrase;
+use ops::model::Error;
 
 use super::codes::{self, Call, Fault, Refusal};
 use crate::reply::{Body, Reply};
@@ -35,7 +36,12 @@ pub(super) fn reply(call: Call, outcome: Result<Done, Fault>) -> Reply {
             if let Fault::Fact(error) = &fault
                 && error.is_ours()
             {
-                tracing::error!(%error, ?call, "a call failed");
+                // No fault of ours that one call shows: a full disk refuses all, and so does what a client announces.
+                if *error == Error::Full {
+                    tracing::warn!(%error, ?call, "an upload was refused");
+                } else {
+                    tracing::error!(%error, ?call, "a call failed");
+                }
             }
             let refusal = codes::of(call, &fault);
             refused(refusal, body(call, refusal.code, refusal.message))
