@@ -8,12 +8,11 @@
 //! And what RocksDB does not forgive, though a loss of power leaves it: a last write of which some pages reached the disk
 //! and others did not. As each write is synced before the next begins, it was never acknowledged, and is taken off.
 //!
-//! What does not live here: anything RocksDB notices itself. The format is that of its logs (log_format.h): blocks of
+//! What does not live here: anything RocksDB notices itself, and the mark (`mark`). The format is that of its logs (log_format.h): blocks of
 //! 32 KiB; in them records: CRC32C of what follows the length, masked (4), length (2), kind (1), bytes.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use model::{Error, Result};
@@ -25,10 +24,6 @@ const KINDS: std::ops::RangeInclusive<u8> = 1..=4;
 const WHOLE: u8 = 1;
 const FIRST: u8 = 2;
 const LAST: u8 = 4;
-/// Holds the mark.
-const MARK: &str = "ACKNOWLEDGED";
-/// The number of the last write, and CRC32C of it.
-const MARK_BYTES: usize = 12;
 
 /// What stands in the logs.
 #[derive(Debug, Default)]
@@ -311,44 +306,6 @@ fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// The number of the last write that was acknowledged: noted after each sync of the log and never synced itself, so it
-/// is never ahead of what is durable; it outlives the process at once, and a loss of power as far as it was written back.
-pub(super) struct Mark(File);
-
-impl Mark {
-    /// Opens the mark of the catalog in `path`; `None` where it cannot be, which is logged: nothing depends on it but what
-    /// would be noticed.
-    pub(super) fn open(path: &Path) -> Option<Self> {
-        let path = path.join(MARK);
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        file.map(Self)
-            .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "no mark is kept"))
-            .ok()
-    }
-
-    /// Notes a write.
-    pub(super) fn note(&self, number: u64) {
-        let mut raw = [0; MARK_BYTES];
-        raw[..8].copy_from_slice(&number.to_le_bytes());
-        raw[8..].copy_from_slice(&crc32c::crc32c(&number.to_le_bytes()).to_le_bytes());
-        if let Err(error) = self.0.write_all_at(&raw, 0) {
-            tracing::warn!(%error, "noting what was acknowledged");
-        }
-    }
-
-    /// What was noted in `path`; `None` where nothing was, or it cannot be read.
-    pub(super) fn read(path: &Path) -> Option<u64> {
-        let path: PathBuf = path.join(MARK);
-        let raw = fs::read(&path).ok()?;
-        let (number, sum) = raw.split_first_chunk::<8>()?;
-        if crc32c::crc32c(number).to_le_bytes() != sum {
-            tracing::warn!(path = %path.display(), "is damaged; it is made anew");
-            return None;
-        }
-        Some(u64::from_le_bytes(*number))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -482,23 +439,5 @@ mod tests {
         // What is too short for a header at the end of a block is left empty.
         let first = record(1, &write(5, 1, BLOCK_BYTES - HEADER_BYTES - 12 - 3));
         assert_eq!(read(&[first, vec![0; 3], record(1, &write(6, 1, 5))].concat()), Ok(6));
-    }
-
-    #[test]
-    fn marks() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Mark::read(dir.path()), None);
-        let mark = Mark::open(dir.path()).unwrap();
-        assert_eq!(Mark::read(dir.path()), None);
-        mark.note(u64::MAX);
-        mark.note(77);
-        assert_eq!(Mark::read(dir.path()), Some(77));
-        let raw = fs::read(dir.path().join(MARK)).unwrap();
-        for bit in 0..raw.len() * 8 {
-            let mut bad = raw.clone();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            fs::write(dir.path().join(MARK), bad).unwrap();
-            assert_eq!(Mark::read(dir.path()), None, "bit {bit}");
-        }
     }
 }

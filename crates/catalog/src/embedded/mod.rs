@@ -11,6 +11,7 @@ mod events;
 mod jobs;
 mod keys;
 mod logs;
+mod mark;
 mod options;
 mod overlay;
 mod record;
@@ -38,7 +39,7 @@ pub use self::options::Options;
 
 use self::codec::{decode, encode};
 use self::keys::Family;
-use self::logs::Mark;
+use self::mark::Mark;
 use self::record::Number;
 use self::room::Room;
 use self::source::Frozen;

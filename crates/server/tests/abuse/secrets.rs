@@ -138,7 +138,7 @@ fn nowhere_but_where_they_belong() {
     let command_line = fs::read_to_string(proc::path(server.pid(), "cmdline")).unwrap();
     let check = |server: &Server, when: &str| {
         let log = server.log();
-        assert!(log.lines().count() > 50, "{log}");
+        assert!(log.lines().count() > 15, "the log is where it is looked for: {log}");
         for (what, secret) in &secrets {
             let line = log.lines().find(|line| line.contains(secret.as_str()));
             assert!(line.is_none(), "{what} in the log, {when}: {line:?}");

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, PASSWORD, Server, Setup, USER, noise, sha256, wait_until};
+use crate::harness::{Client, PASSWORD, Server, Setup, Stops, USER, noise, sha256, wait_until};
 
 fn done(output: &Output) -> Value {
     let said = String::from_utf8_lossy(&output.stderr);
@@ -143,6 +143,7 @@ fn a_snapshot_is_one_moment() {
                 }
             });
         }
+        let _stops = Stops(&over);
         for snapshot in &snapshots {
             let before = written.load(Ordering::Relaxed);
             wait_until("writers at work", || written.load(Ordering::Relaxed) > before + 4);
@@ -150,7 +151,6 @@ fn a_snapshot_is_one_moment() {
             let made = export(&server, snapshot);
             assert_eq!((&made["damaged"], &made["findings"]), (&json!([]), &json!(0)), "{made}");
         }
-        over.store(true, Ordering::Relaxed);
     });
     for (snapshot, least) in snapshots.iter().zip(least) {
         let other = restored(snapshot);

@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    harness::{Client, Connection, Server, ask, noise, sha256, wait_until},
+    harness::{Client, Connection, Server, Stops, ask, noise, sha256, wait_until},
     rounds,
 };
 
@@ -81,6 +81,7 @@ fn every_body_is_one_version() {
                 }
             });
         }
+        let _stops = Stops(&over);
         let writers = [
             scope.spawn(|| overwrite(&anna, rounds() / 2, &versions)),
             scope.spawn(|| rename(&anna, rounds() / 2)),
@@ -89,7 +90,6 @@ fn every_body_is_one_version() {
         for writer in writers {
             writer.join().unwrap();
         }
-        over.store(true, Ordering::Relaxed);
     });
     let read = read.into_inner();
     assert!(read > rounds() / 2, "only {read} bodies were read");

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     disk::Disk,
-    harness::{Answer, Client, Server, Setup, noise, sha256, wait_until},
+    harness::{Answer, Client, Server, Setup, Stops, noise, sha256, wait_until},
 };
 
 const WRITERS: u64 = 16;
@@ -162,6 +162,7 @@ fn a_disk_filled_by_somebody_else() {
                     }
                 });
             }
+            let _stops = Stops(&over);
             let ballast = disk.path().join("ballast");
             let mut file = File::create(&ballast).unwrap();
             let mut block = 1 << 20;
@@ -185,7 +186,6 @@ fn a_disk_filled_by_somebody_else() {
             wait_until("uploads are taken again", || {
                 put(&anna, &format!("/again{round}"), &noise(round, 20_000)).told() == (200, 0)
             });
-            over.store(true, Ordering::Relaxed);
         });
         assert!(server.lives(), "{}", server.log());
         check(&anna, &acknowledged);

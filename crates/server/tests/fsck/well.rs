@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    harness::{Client, Connection, noise},
+    harness::{Client, Connection, Stops, noise},
     store::{begin, fill, fsck, piece, server},
 };
 
@@ -81,15 +81,6 @@ fn writer(anna: &Client, seed: u64, stop: &AtomicBool) {
                 return;
             }
         }
-    }
-}
-
-/// Stops the writers, also when the test fails.
-struct Stops<'a>(&'a AtomicBool);
-
-impl Drop for Stops<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
