@@ -12,6 +12,7 @@ mod url;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Instant,
 };
 
 use model::{Secret, TreePath};
@@ -107,6 +108,11 @@ pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<ExitCod
         other => println!("{other}"),
     }
     Ok(ExitCode::from(done.exit))
+}
+
+/// How long something took, as reports say it: in seconds, to the hundredth.
+pub(crate) fn seconds_since(begun: Instant) -> f64 {
+    (begun.elapsed().as_secs_f64() * 100.0).round() / 100.0
 }
 
 /// Carries a command out.

@@ -23,7 +23,7 @@ use ops::{Store, backup::Copied, fsck};
 use serde_json::{Value, json};
 
 use crate::{
-    admin::{Done, Notes},
+    admin::{Done, Notes, seconds_since},
     config::{self, Wiring},
     key,
 };
@@ -167,6 +167,6 @@ fn answer(copied: &Copied, report: &fsck::Report, begun: Instant) -> Value {
         "rows": copied.rows, "blobs": copied.blobs, "blob_bytes": copied.blob_bytes,
         "kept": copied.kept, "damaged": damaged.collect::<Vec<_>>(),
         "files": report.counts.files, "findings": report.left,
-        "seconds": begun.elapsed().as_secs_f32(),
+        "seconds": seconds_since(begun),
     })
 }

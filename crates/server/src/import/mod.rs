@@ -31,7 +31,7 @@ use self::{
     courier::{Courier, Outcome},
     source::{Content, Item, Ready},
 };
-use crate::admin::Reach;
+use crate::admin::{Reach, seconds_since};
 
 pub(crate) use serve::serve;
 
@@ -222,7 +222,7 @@ impl<'a> Job<'a> {
             "already_there": read(&self.tally.already_there),
             "already_there_bytes": read(&self.tally.already_there_bytes),
             "directories": read(&self.tally.directories), "problems": problems,
-            "checksums_given": self.checksums.given(), "seconds": begun.elapsed().as_secs_f32(),
+            "checksums_given": self.checksums.given(), "seconds": seconds_since(begun),
         });
         println!("{report}");
         if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
