@@ -102,6 +102,11 @@ fn measure(
         "fsck --deep (two trees)",
         timed(|| done(home.command(&["fsck", "--deep"]).arg("--data").arg(&restored)))?,
     );
+    let scrub = || {
+        let args = ["scrub", "start", "--rate", "0", "--wait"];
+        done(home.command(&args).arg("--data").arg(&restored))
+    };
+    row("scrub as fast as it goes (two trees)", timed(scrub)?);
     Ok(())
 }
 
