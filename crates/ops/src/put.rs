@@ -119,24 +119,23 @@ impl Store {
     /// # Errors
     /// [`Error::RateLimited`]: the account has as many as it may have at once.
     pub fn upload(&self, caller: &Caller) -> Result<Upload> {
-        let slot = self.0.slots.take(caller.account)?;
-        let landing = Landing::inline(self, caller.account);
-        let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
-        Ok(Upload { store, caller, landing, room, slot, occasion: Occasion::Upload })
+        Ok(self.begin(caller, self.0.slots.take(caller.account)?, Occasion::Upload))
     }
 
     /// Begins to store what the operator imports: it counts among nobody's uploads.
     pub fn import(&self, caller: &Caller) -> Upload {
-        let landing = Landing::inline(self, caller.account);
-        let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
-        Upload { store, caller, landing, room, slot: Slot::none(), occasion: Occasion::Upload }
+        self.begin(caller, Slot::none(), Occasion::Upload)
     }
 
     /// Begins to store what a GET made us fetch: it counts among nobody's uploads, and replaces nothing.
     pub(crate) fn pulled(&self, caller: &Caller) -> Upload {
+        self.begin(caller, Slot::none(), Occasion::Miss)
+    }
+
+    fn begin(&self, caller: &Caller, slot: Slot, occasion: Occasion) -> Upload {
         let landing = Landing::inline(self, caller.account);
         let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
-        Upload { store, caller, landing, room, slot: Slot::none(), occasion: Occasion::Miss }
+        Upload { store, caller, landing, room, slot, occasion }
     }
 }
 
