@@ -240,12 +240,14 @@ impl Record<'_> for Account {
     }
 }
 
-fn write_optional(value: Option<u64>, out: &mut Out) {
+/// A number that may not be there.
+pub(super) fn write_optional(value: Option<u64>, out: &mut Out) {
     out.flag(value.is_some());
     out.varint(value.unwrap_or_default());
 }
 
-fn read_optional(from: &mut In<'_>) -> Result<Option<u64>> {
+/// Reads one back.
+pub(super) fn read_optional(from: &mut In<'_>) -> Result<Option<u64>> {
     let some = from.flag()?;
     let value = from.varint()?;
     Ok(some.then_some(value))

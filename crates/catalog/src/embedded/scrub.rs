@@ -8,6 +8,7 @@ use model::{
 };
 
 use super::codec::{In, Out, Record};
+use super::record::{read_optional, write_optional};
 
 impl Record<'_> for Scrub {
     const WHAT: &'static str = "scrub";
@@ -120,17 +121,6 @@ fn read_damage(from: &mut In<'_>) -> Result<Damage> {
             (0..count).map(|_| Ok(from.text()?.to_owned())).collect::<Result<_>>()?
         },
     })
-}
-
-fn write_optional(value: Option<u64>, out: &mut Out) {
-    out.flag(value.is_some());
-    out.varint(value.unwrap_or_default());
-}
-
-fn read_optional(from: &mut In<'_>) -> Result<Option<u64>> {
-    let some = from.flag()?;
-    let value = from.varint()?;
-    Ok(some.then_some(value))
 }
 
 #[cfg(test)]

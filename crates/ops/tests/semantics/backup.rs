@@ -22,6 +22,7 @@ async fn nothing_is_swept_away_under_a_copy() {
     for i in 0..FILES {
         put(&from.store, &caller, spec(&name(i), Parents::Required), &content(i)).await.unwrap();
     }
+    assert_eq!(from.store.scrub_now(Some(0)).await.unwrap().pass, 1);
     let (told, swept) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let copied = from
         .store
@@ -47,6 +48,11 @@ async fn nothing_is_swept_away_under_a_copy() {
     assert_eq!(*swept.lock().unwrap(), [0], "nothing was removed meanwhile");
     let report = to.store.fsck(fsck::Options { deep: true, ..Default::default() }).await.unwrap();
     assert_eq!((report.left, report.counts.files), (0, FILES as u64), "{:?}", report.findings);
+    assert_eq!(
+        to.store.scrub_status().await.unwrap().pass,
+        0,
+        "how far scrubbing was is not copied"
+    );
     let mut removed = 0;
     while removed < FILES {
         let some = from.store.sweep_doomed().await.unwrap();
