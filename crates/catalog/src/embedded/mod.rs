@@ -46,6 +46,7 @@ use self::source::Frozen;
 use self::view::View;
 use self::writer::Writer;
 use crate::audit::AuditJob;
+use crate::witness::Stamps;
 use crate::{Engine, ReadJob, Stats, WriteJob};
 
 /// The format this release writes. A release that changes keys raises it and brings older catalogs up when it opens
@@ -64,6 +65,7 @@ struct Core {
     db: DB,
     room: Room,
     mark: Option<Mark>,
+    stamps: Arc<Stamps>,
     commits: AtomicU64,
     groups: AtomicU64,
     /// Why nothing is written any more.
@@ -86,6 +88,7 @@ impl Embedded {
     fn start(db: DB, room: Room) -> Result<Self> {
         let core = Arc::new(Core {
             mark: Mark::open(db.path()),
+            stamps: Stamps::new(),
             db,
             room,
             commits: AtomicU64::new(0),
@@ -153,7 +156,12 @@ impl Engine for Embedded {
 
 impl Core {
     fn read(&self, job: Box<dyn ReadJob>) {
-        job.run(Ok(&mut View(Frozen::new(&self.db))));
+        let snapshot = if job.is_witnessed() {
+            Frozen::watched(&self.db, &self.stamps)
+        } else {
+            Frozen::new(&self.db)
+        };
+        job.run(Ok(&mut View(snapshot)));
     }
 
     fn count(&self, commits: u64) {

@@ -6,7 +6,9 @@
 //! Invariants: a scan sees each key once, with its newest value, in the order of keys; an error of RocksDB ends a scan
 //! with that error, never early and in silence.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use model::{Error, Result};
@@ -15,6 +17,8 @@ use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, Snapshot};
 use super::fault;
 use super::keys::Family;
 use super::overlay::Overlay;
+use crate::Witness;
+use crate::witness::{Stamps, Watch};
 
 /// What a scan hands keys and values to.
 pub(super) type Visit<'v, T> = dyn FnMut(&[u8], &[u8]) -> Result<T> + 'v;
@@ -37,18 +41,37 @@ pub(super) trait Source {
         below: &[u8],
         visit: &mut Visit<'_, bool>,
     ) -> Result<()>;
+
+    /// Whether what was read so far is still so, where that is watched.
+    fn witness(&self) -> Option<Witness> {
+        None
+    }
 }
 
 /// One state of the catalog, whatever is written meanwhile.
 pub(super) struct Frozen<'a> {
     db: &'a DB,
     snapshot: Snapshot<'a>,
+    watch: RefCell<Option<Watch>>,
 }
 
 impl<'a> Frozen<'a> {
     /// The state as it is now.
     pub(super) fn new(db: &'a DB) -> Self {
-        Self { db, snapshot: db.snapshot() }
+        Self { db, snapshot: db.snapshot(), watch: RefCell::default() }
+    }
+
+    /// The state as it is now; what is read of it is kept in mind.
+    pub(super) fn watched(db: &'a DB, stamps: &Arc<Stamps>) -> Self {
+        // Before the snapshot: see `witness`.
+        let watch = RefCell::new(Some(stamps.watch()));
+        Self { db, snapshot: db.snapshot(), watch }
+    }
+
+    fn watch(&self, note: impl FnOnce(&mut Watch)) {
+        if let Some(watch) = self.watch.borrow_mut().as_mut() {
+            note(watch);
+        }
     }
 
     /// The database.
@@ -69,6 +92,7 @@ impl Source for Frozen<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T>,
     ) -> Result<Option<T>> {
+        self.watch(|watch| watch.row(family as u8, key));
         let value = self.snapshot.get_pinned_cf(handle(self.db, family)?, key).map_err(fault)?;
         value.map(|value| read(&value)).transpose()
     }
@@ -80,9 +104,18 @@ impl Source for Frozen<'_> {
         below: &[u8],
         visit: &mut Visit<'_, bool>,
     ) -> Result<()> {
+        self.watch(|watch| match (family, from) {
+            // These are few, and their first byte says what they are.
+            (Family::Meta, [first, ..]) => watch.rows(family as u8, *first),
+            _ => watch.give_up(),
+        });
         let stored =
             self.snapshot.raw_iterator_cf_opt(handle(self.db, family)?, bounded(from, below));
         merge(stored, from, std::iter::empty(), visit)
+    }
+
+    fn witness(&self) -> Option<Witness> {
+        self.watch.borrow_mut().take().and_then(Watch::witness)
     }
 }
 

@@ -20,6 +20,7 @@ use model::{Error, Result};
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::Core;
+use super::keys::Family;
 use super::overlay::Overlay;
 use super::source::{Group, handle};
 use super::view::View;
@@ -168,6 +169,12 @@ fn write(core: &Core, overlay: &Overlay) -> Result<()> {
     }
     let mut options = WriteOptions::default();
     options.set_sync(true);
+    let rows = overlay.changes().flat_map(|(family, key, _)| {
+        // Of these, all that begin alike may have been looked at together (`source`).
+        let alike = (family == Family::Meta).then(|| key.get(..1)).flatten();
+        [Some(key), alike].into_iter().flatten().map(move |key| (family as u8, key))
+    });
+    let group = core.stamps.begin(rows);
     let written = core.db.write_opt(batch, &options).map_err(|e| {
         let text = e.to_string();
         let fault = super::fault(e);
@@ -179,6 +186,7 @@ fn write(core: &Core, overlay: &Overlay) -> Result<()> {
         }
         fault
     });
+    core.stamps.end(group);
     if let (Ok(()), Some(mark)) = (&written, &core.mark) {
         mark.note(core.db.latest_sequence_number());
     }
