@@ -51,9 +51,19 @@ impl Stamps {
         self.finished.store(group, Ordering::SeqCst);
     }
 
+    /// The last group that everybody sees.
+    pub(crate) fn finished(&self) -> u64 {
+        self.finished.load(Ordering::SeqCst)
+    }
+
+    /// The last group, seen or not, that changed a row of this place.
+    pub(crate) fn at(&self, place: usize) -> u64 {
+        self.places.get(place).map_or(u64::MAX, |stamp| stamp.load(Ordering::SeqCst))
+    }
+
     /// Begins to keep rows in mind. To be called before the snapshot is taken.
     pub(crate) fn watch(self: &Arc<Self>) -> Watch {
-        let since = self.finished.load(Ordering::SeqCst);
+        let since = self.finished();
         Watch { stamps: Arc::clone(self), since, rows: Some(Vec::with_capacity(12)) }
     }
 }
@@ -106,8 +116,7 @@ impl Witness {
     /// Whether the same read would see the same now. Takes some nanoseconds a row.
     pub fn holds(&self) -> bool {
         self.rows.iter().all(|&row| {
-            let stamp = self.stamps.places.get(row as usize);
-            stamp.is_some_and(|stamp| stamp.load(Ordering::SeqCst) <= self.since)
+            self.stamps.at(row as usize) <= self.since
         })
     }
 }
@@ -118,7 +127,8 @@ impl std::fmt::Debug for Witness {
     }
 }
 
-fn place(family: u8, key: &[u8]) -> usize {
+/// Where the stamp of a row is.
+pub(crate) fn place(family: u8, key: &[u8]) -> usize {
     let mut hasher = DefaultHasher::new();
     (family, key).hash(&mut hasher);
     // The remainder fits.

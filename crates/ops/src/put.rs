@@ -132,7 +132,9 @@ impl Store {
         let few = len.is_some_and(|len| len <= limits::INLINE_BYTES_MAX as u64);
         // What can be read while it arrives must be right from the first byte.
         if few && !waits && spec.expose == Expose::Complete && !spec.path.is_root() {
-            let begun = self.may_grow(quota::at_least(len)).and_then(|()| self.upload(caller));
+            // Whether the catalog takes it the commit is told.
+            let room = self.0.blobs.takes(quota::at_least(len));
+            let begun = room.and_then(|()| self.upload(caller));
             return match begun {
                 Ok(upload) => Ok(Upload { unjudged: true, ..upload }),
                 Err(fault) => self.check_put(caller, spec, len).await.and(Err(fault)),

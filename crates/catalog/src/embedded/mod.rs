@@ -12,8 +12,10 @@ mod jobs;
 mod keys;
 mod logs;
 mod mark;
+mod memory;
 mod options;
 mod overlay;
+mod recall;
 mod record;
 mod room;
 mod rows;
@@ -40,6 +42,7 @@ pub use self::options::Options;
 use self::codec::{decode, encode};
 use self::keys::Family;
 use self::mark::Mark;
+use self::recall::Recall;
 use self::record::Number;
 use self::room::Room;
 use self::source::Frozen;
@@ -66,6 +69,7 @@ struct Core {
     room: Room,
     mark: Option<Mark>,
     stamps: Arc<Stamps>,
+    recall: Recall,
     commits: AtomicU64,
     groups: AtomicU64,
     /// Why nothing is written any more.
@@ -86,9 +90,11 @@ impl Embedded {
     }
 
     fn start(db: DB, room: Room) -> Result<Self> {
+        let stamps = Stamps::new();
         let core = Arc::new(Core {
+            recall: Recall::new(Arc::clone(&stamps)),
             mark: Mark::open(db.path()),
-            stamps: Stamps::new(),
+            stamps,
             db,
             room,
             commits: AtomicU64::new(0),
@@ -156,11 +162,8 @@ impl Engine for Embedded {
 
 impl Core {
     fn read(&self, job: Box<dyn ReadJob>) {
-        let snapshot = if job.is_witnessed() {
-            Frozen::watched(&self.db, &self.stamps)
-        } else {
-            Frozen::new(&self.db)
-        };
+        let watch = job.is_witnessed().then(|| self.stamps.watch());
+        let snapshot = Frozen::recalled(&self.db, &self.recall, watch);
         job.run(Ok(&mut View(snapshot)));
     }
 

@@ -8,7 +8,6 @@
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use model::{Error, Result};
@@ -16,9 +15,11 @@ use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, Snapshot};
 
 use super::fault;
 use super::keys::Family;
+use super::memory::Memory;
 use super::overlay::Overlay;
+use super::recall::Recall;
 use crate::Witness;
-use crate::witness::{Stamps, Watch};
+use crate::witness::Watch;
 
 /// What a scan hands keys and values to.
 pub(super) type Visit<'v, T> = dyn FnMut(&[u8], &[u8]) -> Result<T> + 'v;
@@ -52,20 +53,23 @@ pub(super) trait Source {
 pub(super) struct Frozen<'a> {
     db: &'a DB,
     snapshot: Snapshot<'a>,
+    /// What is remembered, and the last group of changes when the snapshot was not taken yet.
+    recall: Option<(&'a Recall, u64)>,
     watch: RefCell<Option<Watch>>,
 }
 
 impl<'a> Frozen<'a> {
-    /// The state as it is now.
+    /// The state as it is on disk now.
     pub(super) fn new(db: &'a DB) -> Self {
-        Self { db, snapshot: db.snapshot(), watch: RefCell::default() }
+        Self { db, snapshot: db.snapshot(), recall: None, watch: RefCell::default() }
     }
 
-    /// The state as it is now; what is read of it is kept in mind.
-    pub(super) fn watched(db: &'a DB, stamps: &Arc<Stamps>) -> Self {
-        // Before the snapshot: see `witness`.
-        let watch = RefCell::new(Some(stamps.watch()));
-        Self { db, snapshot: db.snapshot(), watch }
+    /// The state as it is now, as far as possible from what is remembered; what is read of it is kept in mind, if there is
+    /// a `watch`.
+    pub(super) fn recalled(db: &'a DB, recall: &'a Recall, watch: Option<Watch>) -> Self {
+        // Both before the snapshot: see `witness`.
+        let (recall, watch) = (Some((recall, recall.now())), RefCell::new(watch));
+        Self { db, snapshot: db.snapshot(), recall, watch }
     }
 
     fn watch(&self, note: impl FnOnce(&mut Watch)) {
@@ -93,7 +97,15 @@ impl Source for Frozen<'_> {
         read: impl FnOnce(&[u8]) -> Result<T>,
     ) -> Result<Option<T>> {
         self.watch(|watch| watch.row(family as u8, key));
+        if let Some((recall, since)) = self.recall
+            && let Some(row) = recall.get(family, key, since)
+        {
+            return row.map(|value| read(&value)).transpose();
+        }
         let value = self.snapshot.get_pinned_cf(handle(self.db, family)?, key).map_err(fault)?;
+        if let Some((recall, since)) = self.recall {
+            recall.keep(family, key, value.as_deref(), since);
+        }
         value.map(|value| read(&value)).transpose()
     }
 
@@ -126,6 +138,8 @@ pub(super) struct Group<'a> {
     pub(super) db: &'a DB,
     /// What is not yet.
     pub(super) overlay: &'a mut Overlay,
+    /// What of the durable was looked up before.
+    pub(super) memory: &'a Memory,
 }
 
 impl Source for Group<'_> {
@@ -138,8 +152,16 @@ impl Source for Group<'_> {
         if let Some(change) = self.overlay.get(family, key) {
             return change.as_ref().map(|value| read(value)).transpose();
         }
-        let value = self.db.get_pinned_cf(handle(self.db, family)?, key).map_err(fault)?;
-        value.map(|value| read(&value)).transpose()
+        let row = match self.memory.get(family, key) {
+            Some(row) => row,
+            None => {
+                let found = self.db.get_pinned_cf(handle(self.db, family)?, key).map_err(fault)?;
+                let row = found.map(|value| Bytes::copy_from_slice(&value));
+                self.memory.keep(family, key, &row);
+                row
+            }
+        };
+        row.map(|value| read(&value)).transpose()
     }
 
     fn scan(

@@ -21,6 +21,7 @@ use rocksdb::{WriteBatch, WriteOptions};
 
 use super::Core;
 use super::keys::Family;
+use super::memory::Memory;
 use super::overlay::Overlay;
 use super::source::{Group, handle};
 use super::view::View;
@@ -78,8 +79,9 @@ impl Drop for Writer {
 }
 
 fn run(core: &Core, jobs: &Receiver<Box<dyn WriteJob>>) {
+    let memory = Memory::default();
     while let Ok(first) = jobs.recv() {
-        let mut group = Batch::new(core);
+        let mut group = Batch::new(core, &memory);
         group.run(core, first);
         // One waiting writer is not kept waiting for company: what is in the queue now is the group.
         while group.has_room()
@@ -102,17 +104,18 @@ enum Outcome {
 }
 
 /// A group being put together.
-struct Batch {
+struct Batch<'a> {
     /// Whether anything is written now.
     open: Result<()>,
+    memory: &'a Memory,
     overlay: Overlay,
     jobs: Vec<(Box<dyn WriteJob>, Outcome)>,
 }
 
-impl Batch {
-    fn new(core: &Core) -> Self {
+impl<'a> Batch<'a> {
+    fn new(core: &Core, memory: &'a Memory) -> Self {
         let open = core.check_writable();
-        Self { open, overlay: Overlay::default(), jobs: Vec::new() }
+        Self { open, memory, overlay: Overlay::default(), jobs: Vec::new() }
     }
 
     fn has_room(&self) -> bool {
@@ -125,7 +128,7 @@ impl Batch {
             finish(job, Err(e.clone()));
             return;
         }
-        let mut view = View(Group { db: &core.db, overlay: &mut self.overlay });
+        let mut view = View(Group { db: &core.db, overlay: &mut self.overlay, memory: self.memory });
         // After a panic the job is only finished and the overlay only rolled back: nothing half-done is looked at.
         let outcome = match catch_unwind(AssertUnwindSafe(|| job.run(&mut view))) {
             Ok(true) => Outcome::Kept,
@@ -143,6 +146,10 @@ impl Batch {
     fn commit(self, core: &Core) {
         let written = if self.overlay.is_empty() { Ok(()) } else { write(core, &self.overlay) };
         let kept = self.jobs.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Kept)).count();
+        match &written {
+            Ok(()) => self.memory.written(&self.overlay),
+            Err(_) => self.memory.forget(),
+        }
         if written.is_ok() && !self.overlay.is_empty() {
             core.count(kept as u64);
         }
