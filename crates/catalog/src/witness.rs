@@ -115,9 +115,7 @@ pub struct Witness {
 impl Witness {
     /// Whether the same read would see the same now. Takes some nanoseconds a row.
     pub fn holds(&self) -> bool {
-        self.rows.iter().all(|&row| {
-            self.stamps.at(row as usize) <= self.since
-        })
+        self.rows.iter().all(|&row| self.stamps.at(row as usize) <= self.since)
     }
 }
 

@@ -14,8 +14,8 @@ use http::{
 use http_body::{Frame, SizeHint};
 use ops::model::Error;
 
-pub(crate) use crate::request::Request;
 use crate::cors;
+pub(crate) use crate::request::Request;
 
 /// An answer as hyper takes it.
 pub(crate) type Reply = http::Response<Body>;

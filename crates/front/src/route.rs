@@ -5,11 +5,6 @@
 
 use std::sync::Arc;
 
-use http::{
-    HeaderValue, Method, StatusCode, Version,
-    header::{ALLOW, CONNECTION, HOST},
-};
-use hyper::body::Incoming;
 use crate::{
     Front, Peer,
     access::{Counted, Line},
@@ -18,6 +13,11 @@ use crate::{
     request::{Meter, Request, RequestBody},
     rpc, upload,
 };
+use http::{
+    HeaderValue, Method, StatusCode, Version,
+    header::{ALLOW, CONNECTION, HOST},
+};
+use hyper::body::Incoming;
 
 /// A room that answers requests to a path of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

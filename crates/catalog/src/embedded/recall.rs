@@ -135,6 +135,10 @@ mod tests {
         assert!(recall.get(NAMES, b"k", old).is_none(), "its snapshot may have the row before");
         recall.keep(NAMES, b"k", Some(b"old"), old);
         let now = recall.get(NAMES, b"k", recall.now());
-        assert_eq!(now, Some(Some(Bytes::from_static(b"new"))), "an old reader brings nothing back");
+        assert_eq!(
+            now,
+            Some(Some(Bytes::from_static(b"new"))),
+            "an old reader brings nothing back"
+        );
     }
 }

@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event,
-    File, FileAttrs, InlineId, Job, JobId, KeyPair, Kind, Multipart, Node, Piece, Resolved, Result,
+    Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event, File,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Kind, Multipart, Node, Piece, Resolved, Result,
     Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 

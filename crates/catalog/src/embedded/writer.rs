@@ -128,7 +128,8 @@ impl<'a> Batch<'a> {
             finish(job, Err(e.clone()));
             return;
         }
-        let mut view = View(Group { db: &core.db, overlay: &mut self.overlay, memory: self.memory });
+        let mut view =
+            View(Group { db: &core.db, overlay: &mut self.overlay, memory: self.memory });
         // After a panic the job is only finished and the overlay only rolled back: nothing half-done is looked at.
         let outcome = match catch_unwind(AssertUnwindSafe(|| job.run(&mut view))) {
             Ok(true) => Outcome::Kept,

@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_an_answer() {
-        let bytes = Refusal::new(StatusCode::BAD_REQUEST, "x").answer(Peer { address: None }, &None);
+        let bytes =
+            Refusal::new(StatusCode::BAD_REQUEST, "x").answer(Peer { address: None }, &None);
         let mut headers = [httparse::EMPTY_HEADER; 20];
         let mut answer = httparse::Response::new(&mut headers);
         let parsed = answer.parse(&bytes).unwrap();

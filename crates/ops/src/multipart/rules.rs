@@ -8,9 +8,7 @@ use model::{
 };
 
 use super::{Limits, MultipartSpec};
-use crate::{
-    Detect, Room, TypeRule, content_type, put, quota, reference, tree::may_write,
-};
+use crate::{Detect, Room, TypeRule, content_type, put, quota, reference, tree::may_write};
 
 /// How often, on average, every piece of an upload may be sent again.
 const RESENT_MAX: u64 = 10;

@@ -61,8 +61,7 @@ struct Waiting {
 impl Journal {
     /// Begins to write lines to `out`.
     pub(super) fn start(shape: Shape, out: impl Write + Send + 'static) -> Self {
-        let desk =
-            Arc::new(Desk { shape, waiting: Mutex::default(), came: Condvar::new() });
+        let desk = Arc::new(Desk { shape, waiting: Mutex::default(), came: Condvar::new() });
         let writing = Arc::clone(&desk);
         let named = thread::Builder::new().name("access-log".to_owned());
         let thread = named.spawn(move || writing.write_out(out)).ok();
@@ -184,7 +183,9 @@ impl Words<'_> {
         let Some(id) = id else { return self.text("-") };
         let digits = (64 - (id | 1).leading_zeros()).div_ceil(4);
         for digit in (0..digits).rev() {
-            self.0.push(b"0123456789abcdef"[usize::try_from(id >> (4 * digit) & 15).unwrap_or_default()]);
+            self.0.push(
+                b"0123456789abcdef"[usize::try_from(id >> (4 * digit) & 15).unwrap_or_default()],
+            );
         }
         self
     }
