@@ -341,18 +341,6 @@ pub(crate) fn take_turns(
     sides: &[Side<'_>],
     targets: &[Target],
 ) -> anyhow::Result<Row> {
-    take_turns_and(plan, work, amount, sides, targets, &mut || Ok(()))
-}
-
-/// The same; at the end of each round, something else takes its turn.
-pub(crate) fn take_turns_and(
-    plan: &Plan,
-    work: &str,
-    amount: &Amount,
-    sides: &[Side<'_>],
-    targets: &[Target],
-    and: &mut dyn FnMut() -> anyhow::Result<()>,
-) -> anyhow::Result<Row> {
     let mut row = Row::new(work, amount.unit, targets);
     let warm_up = (amount.requests / WARM_UP).max(1);
     for round in 0..u64::from(plan.rounds) {
@@ -367,7 +355,6 @@ pub(crate) fn take_turns_and(
             let turn = Turn::of(amount.unit, &shown, &meter.read()?);
             row.turn(side.role, side.name, turn);
         }
-        and()?;
     }
     Ok(row)
 }

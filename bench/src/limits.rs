@@ -2,12 +2,12 @@
 
 use std::{
     io::Write,
-    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::anyhow;
+use tempfile::NamedTempFile;
 
 use crate::{
     content::{self, CHUNK, Long},
@@ -15,21 +15,33 @@ use crate::{
     plan::Plan,
 };
 
-/// Appends of so many bytes to one file in the directory where the data directories are, each with a sync: what a server
+/// A file in the directory where the data directories are, that grows by one synced append after the other: what a server
 /// that does nothing else could not beat at one connection.
-pub(crate) fn appends(plan: &Plan, bytes: usize, appends: u64) -> anyhow::Result<Shown> {
-    let within = plan.dir.clone().unwrap_or_else(std::env::temp_dir);
-    let mut file = tempfile::tempfile_in::<&Path>(&within)?;
-    let (mut latencies, all, mut body) = (Vec::new(), Instant::now(), Vec::new());
-    for seed in 0..appends {
-        body.clear();
-        content::append(seed, bytes, &mut body);
-        let begun = Instant::now();
-        file.write_all(&body)?;
-        file.sync_data()?;
-        latencies.push(micros(begun));
+pub(crate) struct Appends {
+    file: NamedTempFile,
+    body: Vec<u8>,
+}
+
+impl Appends {
+    /// Of so many bytes.
+    pub(crate) fn new(plan: &Plan, bytes: usize) -> anyhow::Result<Self> {
+        let within = plan.dir.clone().unwrap_or_else(std::env::temp_dir);
+        let mut body = Vec::with_capacity(bytes);
+        content::append(0, bytes, &mut body);
+        Ok(Self { file: NamedTempFile::new_in(within)?, body })
     }
-    Ok(Shown::new(all.elapsed(), appends, latencies))
+
+    /// Makes so many.
+    pub(crate) fn make(&mut self, appends: u64) -> anyhow::Result<Shown> {
+        let (mut latencies, all) = (Vec::new(), Instant::now());
+        for _ in 0..appends {
+            let begun = Instant::now();
+            self.file.write_all(&self.body)?;
+            self.file.as_file().sync_data()?;
+            latencies.push(micros(begun));
+        }
+        Ok(Shown::new(all.elapsed(), appends, latencies))
+    }
 }
 
 /// Bytes a second that one core hashes.

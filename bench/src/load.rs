@@ -293,6 +293,13 @@ impl Shown {
         Self { elapsed, requests, latencies }
     }
 
+    /// What these have shown together.
+    pub(crate) fn together(parts: Vec<Self>) -> Self {
+        let elapsed = parts.iter().map(|part| part.elapsed).sum();
+        let requests = parts.iter().map(|part| part.requests).sum();
+        Self::new(elapsed, requests, parts.into_iter().flat_map(|part| part.latencies).collect())
+    }
+
     /// Requests a second.
     pub(crate) fn rate(&self) -> f64 {
         self.requests as f64 / self.elapsed.as_secs_f64()
@@ -389,5 +396,8 @@ mod tests {
         assert_eq!(shown.latency_ms(1000), 1.0);
         assert_eq!(shown.rate(), 500.0);
         assert_eq!(shown.mean_ms(), 0.5005);
+        let more = Shown::new(Duration::from_secs(1), 500, vec![2000; 1000]);
+        let both = Shown::together(vec![more, shown]);
+        assert_eq!((both.requests, both.rate(), both.latency_ms(500)), (1500, 500.0, 1.0));
     }
 }

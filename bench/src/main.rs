@@ -10,6 +10,7 @@ mod api;
 mod bare;
 mod compare;
 mod content;
+mod drive;
 mod http;
 mod limits;
 mod load;
@@ -43,12 +44,15 @@ struct Cli {
 enum Verb {
     /// Be a peer: a bare HTTP server that stores nothing (the works start it themselves).
     Bare(bare::Bare),
+    /// Drive any server with the generator: GET of one path, to compare it with other generators.
+    Drive(drive::Drive),
 }
 
 fn main() -> anyhow::Result<()> {
     let mut cli = Cli::parse();
     match &cli.verb {
         Some(Verb::Bare(bare)) => bare::serve(bare),
+        Some(Verb::Drive(drive)) => drive.run(),
         None => {
             cli.plan.settle();
             measure(&cli.plan)

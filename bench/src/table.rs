@@ -1,5 +1,7 @@
 //! Tables of figures: how they are printed (which is Markdown, too), and what they are as JSON. No figure is made here.
 
+use std::{sync::LazyLock, time::Instant};
+
 use serde_json::{Map, Value, json};
 
 /// Figures of a work.
@@ -130,7 +132,8 @@ fn grouped(number: &str) -> String {
 /// Says on standard error what is being done.
 #[expect(clippy::print_stderr, reason = "works take minutes: whoever waits should see which")]
 pub(crate) fn say(what: &str) {
-    eprintln!("bench: {what}");
+    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    eprintln!("bench, {:.0} s: {what}", BEGUN.elapsed().as_secs_f64());
 }
 
 #[cfg(test)]

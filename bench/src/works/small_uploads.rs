@@ -3,10 +3,11 @@
 
 use crate::{
     api::Session,
-    compare::{Amount, Comparison, Role, Row, Side, Unit, numbers, take_turns_and},
+    compare::{Amount, Comparison, Role, Row, Side, Turn, Unit, numbers, take_turns},
     content::Stamped,
     http::Connection,
-    limits::appends,
+    limits::Appends,
+    load::{Load, Shown},
     plan::Plan,
     report::Part,
     requests::Uploads,
@@ -19,8 +20,9 @@ use crate::{
 const SIZES: [(&str, usize, u64, u64); 3] =
     [("4 KiB", 4096, 5000, 40_000), ("64 KiB", 64 << 10, 1000, 6000), ("1 MiB", 1 << 20, 200, 600)];
 const CONNECTIONS: [usize; 3] = [1, 32, 128];
-/// Appends of a turn of the disk alone.
-const APPENDS: u64 = 2000;
+/// One upload at a time beside the disk: blocks of a turn, and uploads of a block.
+const BLOCKS: u64 = 60;
+const BLOCK: u64 = 50;
 /// One file in so many is looked at, and one in ten of those is read.
 const SAMPLES: u64 = 200;
 /// The targets were set with it: 4 KiB with fsync, Garage 2.5, on a machine of two cores.
@@ -95,31 +97,57 @@ impl Turns<'_> {
             [side(Role::Ours, "headwater", ours), side(Role::Limit, "bare, read + hash", bare)];
         let connections = self.amount.connections;
         let work = format!("upload {}, {connections} conn.", self.what);
-        let mut syncs = Vec::new();
-        let mut sync = || {
-            if connections == 1 && self.bytes == 4096 {
-                syncs.push(appends(self.plan, 4096, self.plan.count(APPENDS))?.mean_ms());
-            }
-            Ok(())
-        };
-        let targets = self.targets();
-        let mut row = take_turns_and(self.plan, &work, &self.amount, &sides, &targets, &mut sync)?;
+        let mut row = take_turns(self.plan, &work, &self.amount, &sides, &self.targets())?;
         if self.bytes == 4096 && connections > 1 {
             // In every round: a ratio is of turns of the same round.
             for _ in 0..self.plan.rounds {
                 row.value(Role::Peer, self.garage, self.plan.garage.unwrap_or(GARAGE));
             }
         }
-        let alone = one_at_a_time(&row, &work, &syncs);
         comparison.rows.push(row);
-        comparison.rows.extend(alone);
-
+        let mut all = numbers(self.plan, &self.amount);
+        if self.bytes == 4096 && connections == 1 {
+            let (row, next) = self.one_at_a_time(&sides, &work, all)?;
+            comparison.rows.push(row);
+            all = next;
+        }
         let mut connection = Connection::open(ours.address).await?;
-        let all = numbers(self.plan, &self.amount);
         for number in (0..all).step_by(usize::try_from((all / SAMPLES).max(1))?) {
             uploads.verify(&mut connection, number).await?;
         }
         Ok(())
+    }
+
+    /// How long one upload takes, beside one sync of an append and one request to the bare server; in short turns, because
+    /// a disk's moods last seconds. Also says with which number to go on.
+    fn one_at_a_time(
+        &self,
+        sides: &[Side<'_>; 2],
+        work: &str,
+        first: u64,
+    ) -> anyhow::Result<(Row, u64)> {
+        let target = Target::at_most(Against::Limit, 1.6, 1.2);
+        let mut row = Row::new(format!("{work}, time"), Unit::Millis, &[target]);
+        let mut appends = Appends::new(self.plan, self.bytes)?;
+        let (blocks, mut next) = (self.plan.count(BLOCKS), first);
+        for _ in 0..self.plan.rounds {
+            let [mut ours, mut bare, mut synced] = [const { Vec::new() }; 3];
+            for _ in 0..blocks {
+                let numbers = next..next + BLOCK;
+                next = numbers.end;
+                for (side, shown) in sides.iter().zip([&mut ours, &mut bare]) {
+                    shown.push(Load::open(side.address, 1)?.send(side.script, numbers.clone())?);
+                }
+                synced.push(appends.make(BLOCK)?);
+            }
+            let [ours, bare, synced] = [ours, bare, synced].map(Shown::together);
+            let waits = Some([500, 990, 999].map(|per_mille| ours.latency_ms(per_mille)));
+            let value = ours.latency_ms(500);
+            row.turn(Role::Ours, "headwater", Turn { value, waits, ..Turn::default() });
+            let limit = synced.latency_ms(500) + bare.latency_ms(500);
+            row.value(Role::Limit, "fsync + bare", limit);
+        }
+        Ok((row, next))
     }
 
     fn targets(&self) -> Vec<Target> {
@@ -132,35 +160,5 @@ impl Turns<'_> {
             Target::at_least(Against::Limit, must, goal),
             Target::at_least(Against::Peer, 30.0, 60.0),
         ]
-    }
-}
-
-/// The time of one upload at a time, beside one sync of an append and one request to the bare server.
-fn one_at_a_time(row: &Row, work: &str, syncs: &[f64]) -> Option<Row> {
-    if syncs.is_empty() {
-        return None;
-    }
-    let target = Target::at_most(Against::Limit, 1.6, 1.2);
-    let mut alone = Row::new(format!("{work}, time"), Unit::Millis, &[target]);
-    let both = row.turns(Role::Ours).iter().zip(row.turns(Role::Limit)).zip(syncs);
-    for ((ours, bare), sync) in both {
-        alone.value(Role::Ours, "headwater", 1e3 / ours.value);
-        alone.value(Role::Limit, "fsync + bare", sync + 1e3 / bare.value);
-    }
-    Some(alone)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_upload_is_beside_a_sync_and_a_request() {
-        let mut row = Row::new("x", Unit::Requests, &[]);
-        row.value(Role::Ours, "headwater", 500.0);
-        row.value(Role::Limit, "bare", 2000.0);
-        assert!(one_at_a_time(&row, "x", &[]).is_none());
-        let alone = one_at_a_time(&row, "x", &[0.5]).unwrap();
-        assert_eq!(alone.ratio(Role::Limit), Some(2.0));
     }
 }
