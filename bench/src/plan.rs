@@ -118,6 +118,19 @@ impl Plan {
         self.rounds = self.rounds.max(1);
     }
 
+    /// The command line that does the same, but for where things are.
+    pub(crate) fn command(&self) -> String {
+        let names = self.works.iter().filter_map(ValueEnum::to_possible_value);
+        let names: Vec<String> = names.map(|name| name.get_name().to_owned()).collect();
+        let all = self.works.len() + 1 == Work::value_variants().len();
+        let mut line = String::from("cargo run --release -p bench -- ");
+        line += &if all { "all".to_owned() } else { names.join(" ") };
+        for (given, option) in [(self.quick, " --quick"), (self.ten_million, " --ten-million")] {
+            line += if given { option } else { "" };
+        }
+        line + &format!(" --rounds {} --markdown bench/RESULTS.md", self.rounds)
+    }
+
     /// So many, or fewer of them in a quick run.
     pub(crate) fn count(&self, full: u64) -> u64 {
         if self.quick { (full / QUICK).max(1) } else { full }
@@ -148,6 +161,10 @@ mod tests {
         assert_eq!(works.len(), Work::value_variants().len() - 1);
         assert!(!works.contains(&Work::All));
         assert_eq!(plan("bench rpc scale").works, [Work::Rpc, Work::Scale]);
+        let command = plan("bench rpc scale --quick").command();
+        assert!(command.contains("bench -- rpc scale --quick --rounds 2 "), "{command}");
+        let command = plan("bench rpc all --ten-million").command();
+        assert!(command.contains("bench -- all --ten-million --rounds 3 "), "{command}");
     }
 
     #[test]

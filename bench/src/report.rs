@@ -49,8 +49,7 @@ pub(crate) fn finish(plan: &Plan, machine: &Machine, parts: &[Part]) -> anyhow::
     if let Some(path) = &plan.json {
         let all = json!({
             "machine": machine.json(),
-            "quick": plan.quick,
-            "rounds": plan.rounds,
+            "command": plan.command(),
             "parts": parts.iter().map(Part::json).collect::<Vec<_>>(),
         });
         let text = serde_json::to_string_pretty(&all)?;
@@ -86,12 +85,9 @@ fn targets(parts: &[Part]) -> Table {
 }
 
 fn markdown(plan: &Plan, machine: &Machine, targets: &Table, parts: &[Part]) -> String {
-    let quick = if plan.quick { " --quick" } else { "" };
-    let ten = if plan.ten_million { " --ten-million" } else { "" };
-    let rounds = plan.rounds;
+    let (command, rounds) = (plan.command(), plan.rounds);
     let mut text = format!(
-        "# Results\n\nWritten by `cargo run --release -p bench -- all{quick}{ten} --rounds {rounds} \
-         --markdown bench/RESULTS.md`. Client and servers share the machine and speak over loopback; \
+        "# Results\n\nWritten by `{command}`. Client and servers share the machine and speak over loopback; \
          durability and checksums are on. `ours` is headwater, `peer` who does the same work, `limit` \
          what cannot be beaten. Rates are means over {rounds} turns, taken in rounds (headwater, peer, \
          limit, headwater, …); ratios are medians over the rounds, each of two turns of the same \

@@ -1,7 +1,7 @@
 //! The requests that works send in great number, each with what its answer must be: the same one again and again, reads at
 //! random, uploads, JSON-RPC calls. How they are sent is in `load`.
 
-use std::{cell::RefCell, io::Write};
+use std::{cell::RefCell, io::Write as _};
 
 use anyhow::ensure;
 use memchr::memmem;
@@ -164,10 +164,12 @@ impl Script for Uploads<'_> {
     }
 }
 
+/// Appends what has this number.
+type Write<'a> = Box<dyn Fn(u64, &mut Vec<u8>) + 'a>;
+
 /// JSON-RPC calls.
 pub(crate) struct Calls<'a> {
-    /// Appends the call with this number.
-    call: Box<dyn Fn(u64, &mut Vec<u8>) + 'a>,
+    call: Write<'a>,
     /// What must stand in the answer.
     expected: memmem::Finder<'static>,
     body: RefCell<Vec<u8>>,

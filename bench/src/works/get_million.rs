@@ -19,11 +19,13 @@ use crate::{
     works::mib,
 };
 
-const REQUESTS: u64 = 300_000;
+const REQUESTS: u64 = 150_000;
 const CONNECTIONS: usize = 32;
 /// Files in a directory.
 const DIRECTORY: u64 = 1000;
 const TARGETS: [Target; 1] = [Target::at_least(Against::Peer, 0.6, 1.0)];
+/// Requests before the first turn, at most.
+const WARM_UP: u64 = 200_000;
 /// Files that are uploaded before it is said how far they are.
 const SAY_EVERY: u64 = 50_000;
 
@@ -60,8 +62,9 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {
         // A start finds nothing in memory; the files were just written.
         say("get-million, warming up");
         for side in &sides {
-            Load::open(side.address, CONNECTIONS)?
-                .send(&script, u64::MAX / 2..u64::MAX / 2 + plan.files / 2)?;
+            let first = u64::MAX / 2;
+            let numbers = first..first + (plan.files / 2).min(WARM_UP);
+            Load::open(side.address, CONNECTIONS)?.send(&script, numbers)?;
         }
         let work = format!("GET 4 KiB of {}{what}", plan.files);
         comparison.rows.push(take_turns(plan, &work, &amount, &sides, &TARGETS)?);

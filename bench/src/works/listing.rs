@@ -18,7 +18,7 @@ use crate::{
     server::Home,
     table::say,
     target::{Against, Target},
-    works::stores::{ENTRIES, FEW, Stores, TEN_MILLION, short},
+    works::stores::{ENTRIES, FEW, Stores, TEN_MILLION, ensure_enough, short},
 };
 
 const LONG: u64 = 10_000;
@@ -31,6 +31,7 @@ const TARGETS: [Target; 1] = [Target::at_most(Against::Limit, 3.0, 2.0)];
 
 /// Does the work.
 pub(crate) async fn run(plan: &Plan, stores: &mut Stores) -> anyhow::Result<Vec<Part>> {
+    ensure_enough(plan)?;
     let mut sizes = vec![FEW, plan.files];
     if plan.ten_million {
         sizes.push(TEN_MILLION);

@@ -65,6 +65,12 @@ impl Stores {
     }
 }
 
+/// The stores that are compared differ, and hold full pages.
+pub(super) fn ensure_enough(plan: &Plan) -> anyhow::Result<()> {
+    anyhow::ensure!(plan.files > FEW, "--files: more than {FEW} for listing and scale");
+    Ok(())
+}
+
 /// Directory and name of an entry.
 fn place(number: u64) -> (String, String) {
     (ENTRIES.to_owned(), format!("file-{number:08}.txt"))

@@ -34,7 +34,9 @@ pub(super) async fn measure(plan: &Plan, home: &Home) -> anyhow::Result<Comparis
     let files = short(plan.files);
     let mut comparison = Comparison::new("scale: memory");
     comparison.notes.push(
-        "Growth is the most that was resident during the work less what was before it.".to_owned(),
+        "Resident memory of the process; what the kernel keeps for sockets is not in it. Growth is \
+         the most that was resident during the work less what was before it."
+            .to_owned(),
     );
     let mut figure = |work: String, unit, targets: &[Target], value| {
         let mut row = Row::new(work, unit, targets);

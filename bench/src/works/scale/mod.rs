@@ -24,7 +24,7 @@ use crate::{
     works::{
         get_hot::Kind,
         mib,
-        stores::{ENTRIES, FEW, HOT, Stores, TEN_MILLION, path, short},
+        stores::{ENTRIES, FEW, HOT, Stores, TEN_MILLION, ensure_enough, path, short},
     },
 };
 
@@ -45,6 +45,7 @@ type Scripts<'a> = Vec<Box<dyn Script + 'a>>;
 
 /// Does the work.
 pub(crate) async fn run(plan: &Plan, stores: &mut Stores) -> anyhow::Result<Vec<Part>> {
+    ensure_enough(plan)?;
     let many = if plan.ten_million { TEN_MILLION } else { plan.files };
     for entries in [FEW, many, plan.files] {
         stores.make(plan, entries).await?;
