@@ -12,6 +12,7 @@ mod compare;
 mod content;
 mod drive;
 mod http;
+mod interrupt;
 mod limits;
 mod load;
 mod machine;
@@ -63,6 +64,7 @@ fn main() -> anyhow::Result<()> {
 /// Does the works on one thread: the generator leaves the other cores to the server.
 fn measure(plan: &Plan) -> anyhow::Result<()> {
     server::raise_limits();
+    interrupt::watch()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let machine = Machine::describe(plan);
     let mut parts = Vec::new();

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, anyhow, ensure};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use crate::{plan::Plan, table::say};
+use crate::{interrupt, plan::Plan, table::say};
 
 /// For the workers to come up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,15 +57,17 @@ impl Nginx {
         let mut command = Command::new(binary);
         command.arg("-c").arg(&config).arg("-p").arg(dir).stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().context("starting nginx")?;
+        let child = command.spawn().context("starting nginx")?;
+        interrupt::started(child.id(), Signal::TERM);
+        let mut nginx = Self { child, quiet, logged, ranges };
         let begun = Instant::now();
         while TcpStream::connect(logged).is_err() {
-            let ended = child.try_wait()?.is_some();
+            let ended = nginx.child.try_wait()?.is_some();
             let log = || fs::read_to_string(dir.join("error.log")).unwrap_or_default();
             ensure!(!ended && begun.elapsed() < PATIENCE, "nginx does not listen: {}", log());
             thread::sleep(Duration::from_millis(10));
         }
-        Ok(Some(Self { child, quiet, logged, ranges }))
+        Ok(Some(nginx))
     }
 
     /// Its first process; the workers are its children.
@@ -79,6 +81,7 @@ impl Drop for Nginx {
     fn drop(&mut self) {
         let _told = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _reaped = self.child.wait();
+        interrupt::ended(self.child.id());
     }
 }
 

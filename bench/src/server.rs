@@ -17,7 +17,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{http::Connection, plan::Plan};
+use crate::{http::Connection, interrupt, plan::Plan};
 
 /// The account that an empty data directory gets.
 pub(crate) const ACCOUNT: &str = "bench";
@@ -39,12 +39,14 @@ impl Listening {
     /// Starts a program and waits for its line `listening on http://…`.
     fn start(command: &mut Command) -> anyhow::Result<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        interrupt::started(child.id(), Signal::KILL);
         let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut line = String::new();
         loop {
             line.clear();
             if stdout.read_line(&mut line)? == 0 {
                 let status = child.wait()?;
+                interrupt::ended(child.id());
                 bail!("{:?} ended before it listened: {status}", command.get_program());
             }
             if let Some(address) = line.trim().strip_prefix("listening on http://") {
@@ -78,6 +80,7 @@ impl Drop for Listening {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
+        interrupt::ended(self.child.id());
     }
 }
 
@@ -143,6 +146,7 @@ impl Home {
             Some(within) => builder.tempdir_in(within)?,
             None => builder.tempdir()?,
         };
+        interrupt::made(dir.path().to_owned());
         Ok(Self { binary, log: plan.log.clone(), dir })
     }
 
