@@ -16,7 +16,7 @@ pub(crate) struct Plan {
     /// Everything in small: whether it works, and a first idea of the figures.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Also with directories of ten million entries (about ten minutes to make, 15 GB).
+    /// Also with directories of ten million entries: uploading them takes a quarter of an hour and more.
     #[arg(long)]
     pub(crate) ten_million: bool,
     /// Write all figures, those of each turn too, to this file, as JSON.
