@@ -11,7 +11,7 @@ use http::{
     },
 };
 
-use crate::reply::{Body, Reply};
+use crate::reply::{self, Body, Reply};
 
 /// Every request header that protocol.md names.
 const REQUEST_HEADERS: &str = "X-Agile-Authorization, X-Content-Type, X-Agile-Username, \
@@ -42,7 +42,7 @@ pub(crate) fn allow(headers: &mut HeaderMap) {
 
 /// The answer to any OPTIONS.
 pub(crate) fn preflight(allow: &'static str) -> Reply {
-    let mut reply = Reply::new(Body::empty());
+    let mut reply = reply::new(Body::empty());
     *reply.status_mut() = StatusCode::OK;
     let headers = reply.headers_mut();
     headers.insert(http::header::ALLOW, HeaderValue::from_static(allow));

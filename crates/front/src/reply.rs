@@ -17,8 +17,18 @@ use ops::model::Error;
 use crate::cors;
 pub(crate) use crate::request::Request;
 
+/// Headers that most answers have, at most.
+const HEADERS: usize = 24;
+
 /// An answer as hyper takes it.
 pub(crate) type Reply = http::Response<Body>;
+
+/// An answer with room for as many headers as answers have.
+pub(crate) fn new(body: Body) -> Reply {
+    let mut reply = Reply::new(body);
+    *reply.headers_mut() = HeaderMap::with_capacity(HEADERS);
+    reply
+}
 
 /// Adds what every answer says, whichever room it comes from. One that has it already is left alone.
 pub(crate) fn dress(headers: &mut HeaderMap) {

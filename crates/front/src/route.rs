@@ -130,7 +130,7 @@ async fn room(front: &Front, peer: Peer, request: Request) -> Reply {
 }
 
 fn bare(status: StatusCode) -> Reply {
-    let mut reply = Reply::new(Body::empty());
+    let mut reply = reply::new(Body::empty());
     *reply.status_mut() = status;
     reply
 }

@@ -14,7 +14,7 @@ use ops::Following;
 use super::headers;
 use crate::{
     access::Ticket,
-    reply::{Body, Reply},
+    reply::{self, Body, Reply},
 };
 
 /// Bytes asked for in one read.
@@ -24,7 +24,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 pub(super) fn answer(file: Following) -> Reply {
     let content_type = file.content_type();
     let size = file.size();
-    let mut reply = Reply::new(match size {
+    let mut reply = reply::new(match size {
         Some(size) => Body::stream(size, pieces(file)),
         None => Body::open(pieces(file)),
     });

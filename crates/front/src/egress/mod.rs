@@ -37,7 +37,7 @@ pub(crate) use recent::Recent;
 
 use crate::{
     Front, Peer,
-    reply::{Body, Reply, Request},
+    reply::{self, Body, Reply, Request},
 };
 
 /// Answers a request from what is kept, where that is enough.
@@ -108,7 +108,7 @@ fn refuse(error: &Error) -> Reply {
 
 /// A short answer for a human. Its length is said for HEAD, too.
 fn text(status: StatusCode, words: &'static str) -> Reply {
-    let mut reply = Reply::new(Body::whole(words));
+    let mut reply = reply::new(Body::whole(words));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=utf-8"));
@@ -145,7 +145,7 @@ fn suit(mut reply: Reply, manner: &Manner) -> Reply {
 }
 
 fn status(status: StatusCode) -> Reply {
-    let mut reply = Reply::new(Body::empty());
+    let mut reply = reply::new(Body::empty());
     *reply.status_mut() = status;
     reply
 }
@@ -196,7 +196,7 @@ fn ranges(asked: &HeaderMap, size: u64, own: &Validators) -> Wanted {
 
 /// An answer that carries content of a file, `len` bytes.
 fn described(status: StatusCode, len: u64, attrs: &FileAttrs, body: Body) -> Reply {
-    let mut reply = Reply::new(body);
+    let mut reply = reply::new(body);
     *reply.status_mut() = status;
     headers::content_type(reply.headers_mut(), attrs);
     reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));

@@ -4,7 +4,13 @@
 //! here: which requests it answers, and the answers' headers, written once. What does not: when it is current (the
 //! store), everything a request can ask beside the whole file or its headers (`mod`).
 
-use std::{hash::Hash, sync::Arc};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use http::{
@@ -27,15 +33,22 @@ use crate::{
 const BYTES_MAX: u64 = 24 << 20;
 /// How many answers that may come to, more or less.
 const ANSWERS: usize = 8192;
+/// Requests that are remembered without their answers.
+const MARKS: usize = 16 << 10;
 /// Bytes of an answer beside its names and its content.
 const ANSWER_BYTES: u64 = 3 << 10;
 
 /// The memory of answers.
-pub(crate) struct Recent(Cache<Key, Arc<Ready>, Weight>);
+pub(crate) struct Recent {
+    answers: Cache<Key, Arc<Ready>, Weight>,
+    /// Marks of what was asked for last, by place: an answer is worth keeping when it is asked for again.
+    asked: Box<[AtomicU64]>,
+}
 
 impl Default for Recent {
     fn default() -> Self {
-        Self(Cache::with_weighter(ANSWERS, BYTES_MAX, Weight))
+        let asked = std::iter::repeat_with(AtomicU64::default).take(MARKS).collect();
+        Self { answers: Cache::with_weighter(ANSWERS, BYTES_MAX, Weight), asked }
     }
 }
 
@@ -94,14 +107,18 @@ impl Recent {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return None;
         }
-        let ready = self.0.get(&asked(request)?)?;
+        let ready = self.answers.get(&asked(request)?)?;
         let current = front.store.is_current(&ready.known);
         current.then(|| ready.answer(request.method(), request.headers())).flatten()
     }
 
-    /// Keeps the answer to a request.
+    /// Keeps the answer to a request that was made before, not long ago.
     pub(super) fn keep(&self, front: &Front, request: &Request, known: Known) {
-        let Some(Asked { host, path }) = asked(request) else { return };
+        let Some(asked) = asked(request) else { return };
+        if !self.is_again(&asked) {
+            return;
+        }
+        let Asked { host, path } = asked;
         let key = Key { host: host.map(Box::from), path: Box::from(path) };
         let (attrs, own) = (known.attrs(), headers::validators(known.attrs()));
         let mut whole = described(StatusCode::OK, attrs.size, attrs, Body::empty());
@@ -114,7 +131,18 @@ impl Recent {
             reply::dress(headers);
         }
         let whole = whole.into_parts().0.headers;
-        self.0.insert(key, Arc::new(Ready { known, own, whole, brief }));
+        self.answers.insert(key, Arc::new(Ready { known, own, whole, brief }));
+    }
+}
+
+impl Recent {
+    fn is_again(&self, asked: &Asked<'_>) -> bool {
+        let mut hasher = DefaultHasher::new();
+        asked.hash(&mut hasher);
+        let mark = hasher.finish() | 1;
+        // The remainder fits.
+        let place = usize::try_from(mark / 2 % MARKS as u64).unwrap_or_default();
+        self.asked[place].swap(mark, Ordering::Relaxed) == mark
     }
 }
 

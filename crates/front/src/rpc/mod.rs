@@ -39,7 +39,7 @@ use self::{
 };
 use crate::{
     Front, Peer,
-    reply::{Body, Reply, Request},
+    reply::{self, Body, Reply, Request},
 };
 
 /// Why a call has no result.
@@ -119,7 +119,7 @@ pub(crate) fn refuse(fact: &Error) -> Reply {
 }
 
 fn json(answer: Vec<u8>) -> Reply {
-    let mut reply = Reply::new(Body::whole(answer));
+    let mut reply = reply::new(Body::whole(answer));
     let json = HeaderValue::from_static("application/json;charset=utf-8");
     reply.headers_mut().insert(header::CONTENT_TYPE, json);
     reply

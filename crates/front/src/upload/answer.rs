@@ -8,7 +8,7 @@ use hyper::ext::ReasonPhrase;
 use ops::model::Error;
 
 use super::codes::{self, Call, Fault, Refusal};
-use crate::reply::{Body, Reply};
+use crate::reply::{self, Body, Reply};
 
 const STATUS: HeaderName = HeaderName::from_static("x-agile-status");
 /// The older name of the same (protocol.md, section 11).
@@ -62,7 +62,7 @@ pub(super) fn refused(refusal: Refusal, body: Body) -> Reply {
 }
 
 fn coded(code: i32, body: Body) -> Reply {
-    let mut reply = Reply::new(body);
+    let mut reply = reply::new(body);
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/json;charset=utf-8"));
     headers.insert(STATUS, HeaderValue::from(code));
