@@ -40,6 +40,7 @@ use blobs::Blobs;
 use catalog::Catalog;
 use model::Time;
 
+pub use blobs::FileSpan;
 pub use admin::{AccountChange, Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
 pub use fetch::FetchSpec;
