@@ -40,8 +40,8 @@ use blobs::Blobs;
 use catalog::Catalog;
 use model::Time;
 
-pub use blobs::FileSpan;
 pub use admin::{AccountChange, Founded, NewUser, Status};
+pub use blobs::FileSpan;
 pub use content_type::{Detect, TypeRule};
 pub use fetch::FetchSpec;
 pub use get::{AccountRef, Candidate, Found, Manner, Opened};
