@@ -24,6 +24,8 @@ use std::{
 use bytes::Bytes;
 use ops::{FileSpan, Opened, model::Error};
 
+use crate::access::Ticket;
+
 /// Bytes of the region. It takes addresses and no memory; a mark's address comes again after so many bytes.
 const MARKS_BYTES: usize = 16 * 1024 * 1024;
 /// The longest mark.
@@ -67,7 +69,7 @@ pub(crate) struct Leaving {
     /// The end of all that is wanted of the file: how far it may be looked at ahead.
     pub(crate) end: u64,
     /// The request's, for what is logged.
-    pub(crate) log: tracing::Span,
+    pub(crate) ticket: Ticket,
 }
 
 /// The files that leave by one connection, in order. Its clones are one.

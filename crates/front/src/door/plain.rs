@@ -109,7 +109,9 @@ impl Plain {
         match result {
             Ok(span) => Poll::Ready(Ok(FileSpan { len: span.len.min(len), ..span })),
             Err(error) => {
-                tracing::error!(parent: &leaving.log, %error, "reading content failed, the connection is cut");
+                leaving.ticket.within(|| {
+                    tracing::error!(%error, "reading content failed, the connection is cut");
+                });
                 Poll::Ready(Err(io::Error::other(error)))
             }
         }

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{outlet::MARK_BYTES_MAX, reply::Body};
+use crate::{access::Ticket, outlet::MARK_BYTES_MAX, reply::Body};
 
 const LEN: usize = 3 * 1024 * 1024 + 77;
 
@@ -69,7 +69,7 @@ impl AsFile for Sample {
 
 fn leaving(file: &Arc<Sample>, from: usize, len: usize) -> Leaving {
     let (file, from) = (Arc::clone(file) as Arc<dyn AsFile>, from as u64);
-    Leaving { file, from, len, end: from + len as u64, log: tracing::Span::none() }
+    Leaving { file, from, len, end: from + len as u64, ticket: Ticket::current() }
 }
 
 async fn pair() -> (TcpStream, TcpStream) {

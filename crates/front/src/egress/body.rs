@@ -17,6 +17,7 @@ use ops::{Opened, model::Error};
 
 use super::range::Span;
 use crate::{
+    access::Ticket,
     outlet::{AsFile, Leaving, MARK_BYTES_MAX, Outlet},
     reply::{Body, Files},
 };
@@ -96,14 +97,14 @@ struct Pieces<R> {
     /// The same, and where it leaves.
     leaving: Option<(Arc<dyn AsFile>, Outlet)>,
     /// The request's, for what is logged: a body is polled after the request was answered.
-    span: tracing::Span,
+    ticket: Ticket,
 }
 
 impl<R: Fn(u64, usize) -> Read> Pieces<R> {
     fn new(read: R, plan: Vec<Part>) -> Self {
-        let span = tracing::Span::current();
+        let ticket = Ticket::current();
         let (next, file, leaving) = (Next::End, None, None);
-        let mut pieces = Self { read, plan: plan.into(), next, file, leaving, span };
+        let mut pieces = Self { read, plan: plan.into(), next, file, leaving, ticket };
         pieces.next = pieces.begin();
         pieces
     }
@@ -137,7 +138,9 @@ impl<R: Fn(u64, usize) -> Read> Pieces<R> {
 
     /// The end of the stream, after an error that is logged here, where it is known and nobody can be told.
     fn fail(&mut self, error: Error) -> Error {
-        tracing::error!(parent: &self.span, %error, "reading content failed, the connection is cut");
+        self.ticket.within(|| {
+            tracing::error!(%error, "reading content failed, the connection is cut");
+        });
         self.plan.clear();
         self.next = Next::End;
         error
@@ -149,7 +152,7 @@ fn next_leaving(
     plan: &mut VecDeque<Part>,
     file: &Arc<dyn AsFile>,
     outlet: &Outlet,
-    log: &tracing::Span,
+    ticket: Ticket,
 ) -> Option<Bytes> {
     let Span { start, end } = match plan.pop_front()? {
         Part::Literal(bytes) => return Some(bytes),
@@ -160,8 +163,8 @@ fn next_leaving(
     if rest < end {
         plan.push_front(Part::File(Span { start: rest, end }));
     }
-    let (file, log) = (Arc::clone(file), log.clone());
-    Some(outlet.place(Leaving { file, from: start, len, end, log }))
+    let file = Arc::clone(file);
+    Some(outlet.place(Leaving { file, from: start, len, end, ticket }))
 }
 
 impl<R: Fn(u64, usize) -> Read + Send + Unpin> Files for Pieces<R> {
@@ -180,7 +183,7 @@ impl<R: Fn(u64, usize) -> Read + Unpin> Stream for Pieces<R> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         if let Some((file, outlet)) = &this.leaving {
-            return Poll::Ready(next_leaving(&mut this.plan, file, outlet, &this.span).map(Ok));
+            return Poll::Ready(next_leaving(&mut this.plan, file, outlet, this.ticket).map(Ok));
         }
         let result = match std::mem::replace(&mut this.next, Next::End) {
             Next::End => return Poll::Ready(None),
