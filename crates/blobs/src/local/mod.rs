@@ -6,9 +6,9 @@
 //! ```
 //!
 //! What lives here: the store itself and how its calls reach threads that may block. What does not: the format
-//! (`layout`), writing (`stage`, `writer`), durability (`durable`), reading (`read`, and `trail` while it is written), the
-//! walk (`walk`), what is kept free (`room`). The invariants: one process owns the directory; no name on disk is anything
-//! but an id; nothing here blocks a thread of the runtime.
+//! (`layout`), writing (`stage`, `writer`), durability (`durable`), reading (`read`, and `trail` while it is written), what
+//! is known of open files and which stay open (`known`, `open_files`), the walk (`walk`), what is kept free (`room`). The invariants: one process owns the directory; no name on disk is anything
+//! but an id; nothing here waits for a disk on a thread of the runtime.
 
 mod durable;
 mod known;

@@ -1,6 +1,7 @@
 //! The bytes of an answer: a plan of literal bytes and spans of a file, read piece by piece as the client takes them.
 //!
-//! Memory a connection: the piece that is being sent and the one that is being read meanwhile. What does not live here:
+//! Memory a connection: the piece that is being sent and the one that is being read meanwhile; none where the connection
+//! sends files (`outlet`). What does not live here:
 //! which spans are served (`range`), verification (the store reads verified bytes or fails).
 
 use std::{
