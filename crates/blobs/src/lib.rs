@@ -11,7 +11,7 @@ pub mod faulty;
 mod local;
 pub mod suite;
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{fs::File, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
@@ -147,4 +147,36 @@ pub trait Blob: Send + Sync {
     /// [`model::Error::Damaged`] when a block is not what was written, or the range is not inside the blob;
     /// [`model::Error::Storage`].
     fn read(&self, offset: u64, len: usize) -> Task<'_, Result<Bytes>>;
+    /// The same bytes where they lie, for whoever can send a file without reading it; `None` where they lie in none.
+    fn in_file(&self) -> Option<&dyn InFile> {
+        None
+    }
+}
+
+/// A blob that is a file.
+///
+/// What these calls return was compared with its checksums at most 10 seconds ago, and the file has not changed since, as
+/// far as the file system says. It is to be sent at once.
+pub trait InFile: Send + Sync {
+    /// Verified bytes from `offset`, `len` (1 at least) at most, if that takes no waiting for a disk. May take some 50 µs.
+    ///
+    /// # Errors
+    /// As [`Blob::read`], for the bytes returned; what lies behind them may be damaged.
+    fn verified_now(&self, offset: u64, len: usize) -> Option<Result<FileSpan>>;
+    /// The same, waiting for the disk.
+    ///
+    /// # Errors
+    /// The same.
+    fn verified(&self, offset: u64, len: usize) -> Task<'_, Result<FileSpan>>;
+}
+
+/// Bytes of an open file.
+#[derive(Debug, Clone)]
+pub struct FileSpan {
+    /// The file.
+    pub file: Arc<File>,
+    /// Where they begin.
+    pub offset: u64,
+    /// How many there are.
+    pub len: usize,
 }

@@ -21,6 +21,7 @@ use ops::model::Error;
 
 use crate::{
     Front, Peer,
+    outlet::Outlet,
     reply::{Body, Reply},
     request::Meter,
 };
@@ -181,6 +182,13 @@ impl Drop for Line {
 pub(crate) struct Counted {
     body: Body,
     line: Line,
+}
+
+impl Counted {
+    /// [`Body::leave_by`].
+    pub(crate) fn leave_by(&mut self, outlet: &Outlet) {
+        self.body.leave_by(outlet);
+    }
 }
 
 impl http_body::Body for Counted {

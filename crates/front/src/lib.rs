@@ -12,6 +12,7 @@ mod egress;
 pub mod events;
 #[doc(hidden)]
 pub mod fuzzing;
+mod outlet;
 mod reply;
 mod request;
 mod route;

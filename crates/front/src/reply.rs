@@ -15,6 +15,7 @@ use http_body::{Frame, SizeHint};
 use ops::model::Error;
 
 use crate::cors;
+use crate::outlet::Outlet;
 pub(crate) use crate::request::Request;
 
 /// Headers that most answers have, at most.
@@ -50,6 +51,14 @@ pub(crate) enum Body {
     Stream { left: u64, source: Source },
     /// Nobody knows how many bytes; sent in chunks, so not to be used for HTTP/1.0.
     Open(Source),
+    /// As `Stream`, of a source that may leave as files.
+    Files { left: u64, source: Pin<Box<dyn Files>> },
+}
+
+/// A stream of bytes of files, which may leave as files where there is an outlet for them.
+pub(crate) trait Files: Stream<Item = Result<Bytes, Error>> + Send {
+    /// Gives marks of this outlet from now on. To be called before the first poll.
+    fn leave_by(self: Pin<&mut Self>, outlet: &Outlet);
 }
 
 type Source = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
@@ -78,6 +87,20 @@ impl Body {
     pub(crate) fn open(source: impl Stream<Item = Result<Bytes, Error>> + Send + 'static) -> Self {
         Body::Open(Box::pin(source))
     }
+
+    /// A body of `len` bytes of files.
+    pub(crate) fn files(len: u64, source: impl Files + 'static) -> Self {
+        Body::Files { left: len, source: Box::pin(source) }
+    }
+
+    /// Lets what are files leave as files.
+    pub(crate) fn leave_by(&mut self, outlet: &Outlet) {
+        if let Body::Files { source, .. } = self
+            && Outlet::is_open()
+        {
+            source.as_mut().leave_by(outlet);
+        }
+    }
 }
 
 impl http_body::Body for Body {
@@ -93,25 +116,15 @@ impl http_body::Body for Body {
             Body::Open(source) => {
                 source.as_mut().poll_next(cx).map(|next| next.map(|bytes| bytes.map(Frame::data)))
             }
-            Body::Stream { left, source } => match source.as_mut().poll_next(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(None) if *left > 0 => {
-                    Poll::Ready(Some(Err(Error::Damaged("content ended early".to_owned()))))
-                }
-                Poll::Ready(None) => Poll::Ready(None),
-                Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e))),
-                Poll::Ready(Some(Ok(bytes))) => {
-                    *left = left.saturating_sub(bytes.len() as u64);
-                    Poll::Ready(Some(Ok(Frame::data(bytes))))
-                }
-            },
+            Body::Stream { left, source } => counted(left, source.as_mut().poll_next(cx)),
+            Body::Files { left, source } => counted(left, source.as_mut().poll_next(cx)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Body::Whole(bytes) => bytes.is_none(),
-            Body::Stream { left, .. } => *left == 0,
+            Body::Stream { left, .. } | Body::Files { left, .. } => *left == 0,
             Body::Open(_) => false,
         }
     }
@@ -119,8 +132,24 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Body::Stream { left, .. } => SizeHint::with_exact(*left),
+            Body::Stream { left, .. } | Body::Files { left, .. } => SizeHint::with_exact(*left),
             Body::Open(_) => SizeHint::default(),
         }
     }
+}
+
+/// The frame of what a source gave, counted down.
+fn counted(
+    left: &mut u64,
+    next: Poll<Option<Result<Bytes, Error>>>,
+) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    next.map(|next| match next {
+        None if *left > 0 => Some(Err(Error::Damaged("content ended early".to_owned()))),
+        None => None,
+        Some(Err(error)) => Some(Err(error)),
+        Some(Ok(bytes)) => {
+            *left = left.saturating_sub(bytes.len() as u64);
+            Some(Ok(Frame::data(bytes)))
+        }
+    })
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use blobs::Blob;
+use blobs::{Blob, FileSpan, InFile};
 use bytes::Bytes;
 use catalog::{Read, Witness};
 use model::{Account, AccountId, Content, Error, File, FileAttrs, Result, Time, TreePath};
@@ -56,7 +56,7 @@ pub struct Opened {
     attrs: FileAttrs,
     bytes: Source,
     manner: Manner,
-    known: Option<Known>,
+    known: Option<Box<Known>>,
 }
 
 /// What a request that shows nothing gets under a name, and whether it still does. May be kept.
@@ -132,10 +132,9 @@ impl Store {
                     return Err(fact);
                 }
             };
-            let known = witness.map(|witness| Known {
-                file: file.clone(),
-                inline: inline.clone(),
-                witness,
+            let known = witness.map(|witness| {
+                let (file, inline) = (file.clone(), inline.clone());
+                Box::new(Known { file, inline, witness })
             });
             match self.open(file, inline, manner, body).await {
                 Ok(opened) => return Ok(Found::File(Opened { known, ..opened })),
@@ -245,7 +244,7 @@ impl Known {
 impl Opened {
     /// What may be kept of this; `None` where it depends on what the request showed, or may change unseen.
     pub fn take_known(&mut self) -> Option<Known> {
-        self.known.take()
+        self.known.take().map(|known| *known)
     }
 
     /// What is known of the file.
@@ -277,17 +276,58 @@ impl Opened {
                 let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(bytes.slice(from..from.saturating_add(len).min(bytes.len())))
             }
-            Source::Blobs(blobs) => {
-                let at = blobs.partition_point(|(begin, _)| *begin <= offset).saturating_sub(1);
-                let Some((begin, blob)) = blobs.get(at) else { return Ok(Bytes::new()) };
-                let within = offset - begin;
-                let left = usize::try_from(blob.len().saturating_sub(within)).unwrap_or(usize::MAX);
-                if left == 0 {
-                    return Ok(Bytes::new());
-                }
-                blob.read(within, len.min(left)).await
-            }
+            Source::Blobs(_) => match self.blob_at(offset, len) {
+                Some((blob, within, len)) => blob.read(within, len).await,
+                None => Ok(Bytes::new()),
+            },
         }
+    }
+
+    /// Whether its bytes lie in files, so that [`Opened::span_now`] and [`Opened::span`] find them.
+    pub fn in_files(&self) -> bool {
+        match &self.bytes {
+            Source::Blobs(blobs) => blobs.iter().all(|(_, blob)| blob.in_file().is_some()),
+            Source::Unopened | Source::Memory(_) => false,
+        }
+    }
+
+    /// Where verified bytes from `offset` lie, `len` at most, 1 at least; `None` where finding out takes waiting.
+    ///
+    /// # Errors
+    /// As [`Opened::read`]; [`Error::Damaged`] at the end of the file, too.
+    pub fn span_now(&self, offset: u64, len: usize) -> Option<Result<FileSpan>> {
+        match self.file_at(offset, len) {
+            Ok((blob, within, len)) => blob.verified_now(within, len),
+            Err(fault) => Some(Err(fault)),
+        }
+    }
+
+    /// The same, waiting.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn span(&self, offset: u64, len: usize) -> Result<FileSpan> {
+        let (blob, within, len) = self.file_at(offset, len)?;
+        blob.verified(within, len).await
+    }
+
+    fn file_at(&self, offset: u64, len: usize) -> Result<(&dyn InFile, u64, usize)> {
+        let (blob, within, len) = self
+            .blob_at(offset, len)
+            .ok_or_else(|| Error::Damaged("content ended early".to_owned()))?;
+        let no_file = || Error::Storage("the content is in no file".to_owned());
+        Ok((blob.in_file().ok_or_else(no_file)?, within, len))
+    }
+
+    /// The blob that has the byte at `offset`, where in it that is, and how many of `len` bytes it has from there, 1 at
+    /// least.
+    fn blob_at(&self, offset: u64, len: usize) -> Option<(&dyn Blob, u64, usize)> {
+        let Source::Blobs(blobs) = &self.bytes else { return None };
+        let at = blobs.partition_point(|(begin, _)| *begin <= offset).saturating_sub(1);
+        let (begin, blob) = blobs.get(at)?;
+        let within = offset - begin;
+        let left = usize::try_from(blob.len().saturating_sub(within)).unwrap_or(usize::MAX);
+        (left.min(len) > 0).then(|| (&**blob, within, len.min(left)))
     }
 }
 

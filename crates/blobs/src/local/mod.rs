@@ -6,12 +6,14 @@
 //! ```
 //!
 //! What lives here: the store itself and how its calls reach threads that may block. What does not: the format
-//! (`layout`), writing (`stage`, `writer`), durability (`durable`), reading (`read`, and `trail` while it is written), the
-//! walk (`walk`), what is kept free (`room`). The invariants: one process owns the directory; no name on disk is anything
-//! but an id; nothing here blocks a thread of the runtime.
+//! (`layout`), writing (`stage`, `writer`), durability (`durable`), reading (`read`, and `trail` while it is written), what
+//! is known of open files and which stay open (`known`, `open_files`), the walk (`walk`), what is kept free (`room`). The invariants: one process owns the directory; no name on disk is anything
+//! but an id; nothing here waits for a disk on a thread of the runtime.
 
 mod durable;
+mod known;
 mod layout;
+mod open_files;
 mod read;
 mod room;
 mod stage;
@@ -45,6 +47,7 @@ struct Store {
     stage: PathBuf,
     fan: durable::Fan,
     room: room::Room,
+    open: open_files::OpenFiles,
 }
 
 impl Local {
@@ -80,7 +83,8 @@ impl Local {
         })?;
         empty(&stage).map_err(named)?;
         let (fan, room) = (durable::Fan::new(blobs), room::Room::new(dir.into(), reserve_bytes));
-        Ok(Self { store: Arc::new(Store { stage, fan, room }), _owned: owned })
+        let open = open_files::OpenFiles::new();
+        Ok(Self { store: Arc::new(Store { stage, fan, room, open }), _owned: owned })
     }
 
     /// Bytes that can still be written to the file system of the store. Blocks, briefly on a local disk.
@@ -115,9 +119,15 @@ impl Blobs for Local {
     }
 
     fn open(&self, id: BlobId) -> Task<'_, Result<Box<dyn Blob>>> {
+        if let Some(known) = self.store.open.get(id) {
+            let blob = Box::new(read::LocalBlob(known)) as Box<dyn Blob>;
+            return Box::pin(std::future::ready(Ok(blob)));
+        }
         let store = Arc::clone(&self.store);
         Box::pin(blocking(move || {
-            Ok(Box::new(read::LocalBlob::open(store.fan.root(), id)?) as Box<dyn Blob>)
+            let blob = read::LocalBlob::open(store.fan.root(), id)?;
+            store.open.keep(id, &blob.0);
+            Ok(Box::new(blob) as Box<dyn Blob>)
         }))
     }
 
@@ -126,13 +136,19 @@ impl Blobs for Local {
         Box::pin(blocking(move || {
             // No sync of the directory: if the removal is lost with the power the blob is garbage again, which is
             // what it was. Whoever would forget that it was to be removed uses `remove_all`.
-            store.fan.remove(id)
+            let removed = store.fan.remove(id);
+            store.open.forget(id);
+            removed
         }))
     }
 
     fn remove_all(&self, ids: Vec<BlobId>) -> Task<'_, Result<()>> {
         let store = Arc::clone(&self.store);
-        Box::pin(blocking(move || store.fan.remove_all(&ids)))
+        Box::pin(blocking(move || {
+            let removed = store.fan.remove_all(&ids);
+            ids.iter().for_each(|id| store.open.forget(*id));
+            removed
+        }))
     }
 
     fn survey(&self, mut visit: Box<dyn FnMut(Vec<Lying>) + Send>) -> Task<'_, Result<()>> {

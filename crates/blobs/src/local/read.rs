@@ -16,15 +16,13 @@ use rustix::{buffer::spare_capacity, io::Errno};
 
 use super::{
     blocking,
+    known::{Known, Stamp},
     layout::{self, FOOTER_BYTES, Footer, SUM_BYTES},
 };
-use crate::{Blob, Task};
+use crate::{Blob, FileSpan, InFile, Task};
 
 /// An open blob. The descriptor keeps the bytes alive after a removal.
-pub(super) struct LocalBlob {
-    file: Arc<File>,
-    footer: Footer,
-}
+pub(super) struct LocalBlob(pub(super) Arc<Known>);
 
 impl LocalBlob {
     /// Opens the blob `id` under `blobs`. Blocks.
@@ -33,29 +31,45 @@ impl LocalBlob {
             ErrorKind::NotFound => Error::Damaged(format!("blob {id:?}: is missing")),
             _ => storage(id, &e),
         })?;
-        let file_bytes = file.metadata().map_err(|e| storage(id, &e))?.len();
+        let stamp = Stamp::of(&file).map_err(|e| storage(id, &e))?;
+        let (file_bytes, settled) = (stamp.file_bytes(), stamp.is_settled());
         let Some(footer_at) = file_bytes.checked_sub(FOOTER_BYTES as u64) else {
             return Err(Error::Damaged(format!("blob {id:?}: too short for a footer")));
         };
         let raw = read_at(&file, id, footer_at, FOOTER_BYTES as u64)?;
         let raw = raw.first_chunk().ok_or_else(|| cut_short(id))?;
         let footer = Footer::decode(raw, id, file_bytes)?;
-        Ok(Self { file: Arc::new(file), footer })
+        Ok(Self(Arc::new(Known::new(file, footer, (stamp, settled)))))
     }
 }
 
 impl Blob for LocalBlob {
     fn len(&self) -> u64 {
-        self.footer.len
+        self.0.footer.len
     }
 
     fn digest(&self) -> Digest {
-        self.footer.digest
+        self.0.footer.digest
     }
 
     fn read(&self, offset: u64, len: usize) -> Task<'_, Result<Bytes>> {
-        let (file, footer) = (Arc::clone(&self.file), self.footer);
-        Box::pin(blocking(move || read(&file, &footer, offset, len)))
+        let known = Arc::clone(&self.0);
+        Box::pin(blocking(move || read(&known.file, &known.footer, offset, len)))
+    }
+
+    fn in_file(&self) -> Option<&dyn InFile> {
+        Some(self)
+    }
+}
+
+impl InFile for LocalBlob {
+    fn verified_now(&self, offset: u64, len: usize) -> Option<Result<FileSpan>> {
+        self.0.verified_now(offset, len)
+    }
+
+    fn verified(&self, offset: u64, len: usize) -> Task<'_, Result<FileSpan>> {
+        let known = Arc::clone(&self.0);
+        Box::pin(blocking(move || known.verified_later(offset, len)))
     }
 }
 
@@ -65,10 +79,7 @@ fn read(file: &File, footer: &Footer, offset: u64, len: usize) -> Result<Bytes> 
     let block_bytes = footer.block_bytes();
     let end = match offset.checked_add(len as u64) {
         Some(end) if end <= footer.len => end,
-        _ => {
-            let text = format!("blob {id:?}: has {} bytes, not {len} at {offset}", footer.len);
-            return Err(Error::Damaged(text));
-        }
+        _ => return Err(outside(footer, offset, len)),
     };
     if len == 0 {
         return Ok(Bytes::new());
@@ -125,8 +136,14 @@ fn read_at(file: &File, id: BlobId, offset: u64, len: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What is asked for is not in the blob.
+pub(super) fn outside(footer: &Footer, offset: u64, len: usize) -> Error {
+    let (id, has) = (footer.id, footer.len);
+    Error::Damaged(format!("blob {id:?}: has {has} bytes, not {len} at {offset}"))
+}
+
 /// It was as long as its footer says when it was opened, and nothing here ever shortens a file.
-fn cut_short(id: BlobId) -> Error {
+pub(super) fn cut_short(id: BlobId) -> Error {
     Error::Damaged(format!("blob {id:?}: was cut short"))
 }
 
@@ -134,6 +151,6 @@ fn too_long() -> Error {
     Error::Storage("more bytes asked for than fit in memory".into())
 }
 
-fn storage(id: BlobId, e: &io::Error) -> Error {
+pub(super) fn storage(id: BlobId, e: &io::Error) -> Error {
     Error::Storage(format!("blob {id:?}: {e}"))
 }

@@ -22,9 +22,10 @@ use super::{
     Phase,
     accept::Lobby,
     head,
+    plain::Plain,
     wire::{Bounds, Unread, Wire},
 };
-use crate::{Front, Peer, access::Counted, route};
+use crate::{Front, Peer, access::Counted, outlet::Outlet, route};
 
 /// Bytes that hyper may buffer of a connection, each way. Bodies come in frames of this size at most.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -43,7 +44,10 @@ pub(super) async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let Some(tls) = tls else { return speak(stream, peer, lobby).await };
+    let Some(tls) = tls else {
+        let (stream, outlet) = Plain::new(stream);
+        return speak(stream, peer, Some(outlet), lobby).await;
+    };
     let handshake = Box::pin(TlsAcceptor::from(tls).accept(stream));
     let mut phase = lobby.phase.clone();
     let shaken = tokio::select! {
@@ -52,14 +56,15 @@ pub(super) async fn serve(
         shaken = timeout(lobby.front.settings.tls_handshake_timeout, handshake) => shaken,
     };
     match shaken {
-        Ok(Ok(stream)) => speak(stream, peer, lobby).await,
+        // What is encrypted is read: the system has no keys to send files with.
+        Ok(Ok(stream)) => speak(stream, peer, None, lobby).await,
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake took too long"),
     }
 }
 
-/// Speaks HTTP/1.1 over a stream.
-async fn speak<S>(stream: S, peer: Peer, lobby: &Lobby)
+/// Speaks HTTP/1.1 over a stream; files leave by the outlet, where there is one.
+async fn speak<S>(stream: S, peer: Peer, outlet: Option<Outlet>, lobby: &Lobby)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -71,7 +76,7 @@ where
     };
     let bounds = Bounds { heads, stall: settings.answer_idle_timeout };
     let wire = Wire::new(stream, peer, lobby.front.access.clone(), unread.clone(), bounds);
-    let desk = Desk { front: lobby.front.clone(), peer, unread };
+    let desk = Desk { front: lobby.front.clone(), peer, unread, outlet };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(settings.header_read_timeout)
@@ -109,6 +114,7 @@ struct Desk {
     front: Front,
     peer: Peer,
     unread: Unread,
+    outlet: Option<Outlet>,
 }
 
 impl Service<Request<Incoming>> for Desk {
@@ -123,8 +129,12 @@ impl Service<Request<Incoming>> for Desk {
             return Either::Left(ready(Ok(reply)));
         }
         let (front, peer, unread) = (self.front.clone(), self.peer, self.unread.clone());
+        let outlet = self.outlet.clone();
         Either::Right(Box::pin(async move {
-            let (reply, finished) = route::answer(&front, peer, request).await;
+            let (mut reply, finished) = route::answer(&front, peer, request).await;
+            if let Some(outlet) = outlet {
+                reply.body_mut().leave_by(&outlet);
+            }
             if finished {
                 unread.store(false, Ordering::Relaxed);
             }

@@ -11,6 +11,7 @@ mod framing;
 pub(crate) mod fuzzing;
 mod head;
 mod intake;
+mod plain;
 mod refusal;
 mod wire;
 

@@ -1,6 +1,7 @@
 //! The bytes of an answer: a plan of literal bytes and spans of a file, read piece by piece as the client takes them.
 //!
-//! Memory a connection: the piece that is being sent and the one that is being read meanwhile. What does not live here:
+//! Memory a connection: the piece that is being sent and the one that is being read meanwhile; none where the connection
+//! sends files (`outlet`). What does not live here:
 //! which spans are served (`range`), verification (the store reads verified bytes or fails).
 
 use std::{
@@ -16,7 +17,11 @@ use futures_util::Stream;
 use ops::{Opened, model::Error};
 
 use super::range::Span;
-use crate::{access::Ticket, reply::Body};
+use crate::{
+    access::Ticket,
+    outlet::{AsFile, Leaving, MARK_BYTES_MAX, Outlet},
+    reply::{Body, Files},
+};
 
 /// Bytes of a file that are asked for in one read.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -50,11 +55,12 @@ pub(super) fn body(opened: Opened, plan: Vec<Part>) -> Body {
         (Some(bytes), [Part::File(span)]) => slice(bytes, *span).map_or_else(fault, Body::whole),
         _ => {
             let opened = Arc::new(opened);
+            let file = opened.in_files().then(|| Arc::clone(&opened) as Arc<dyn AsFile>);
             let read = move |at, len| -> Read {
                 let opened = Arc::clone(&opened);
                 Box::pin(async move { opened.read(at, len).await })
             };
-            Body::stream(len(&plan), Pieces::new(read, plan))
+            Body::files(len(&plan), Pieces { file, ..Pieces::new(read, plan) })
         }
     }
 }
@@ -87,6 +93,10 @@ struct Pieces<R> {
     read: R,
     plan: VecDeque<Part>,
     next: Next,
+    /// The file, where it can leave as one.
+    file: Option<Arc<dyn AsFile>>,
+    /// The same, and where it leaves.
+    leaving: Option<(Arc<dyn AsFile>, Outlet)>,
     /// The request's, for what is logged: a body is polled after the request was answered.
     ticket: Ticket,
 }
@@ -94,7 +104,8 @@ struct Pieces<R> {
 impl<R: Fn(u64, usize) -> Read> Pieces<R> {
     fn new(read: R, plan: Vec<Part>) -> Self {
         let ticket = Ticket::current();
-        let mut pieces = Self { read, plan: plan.into(), next: Next::End, ticket };
+        let (next, file, leaving) = (Next::End, None, None);
+        let mut pieces = Self { read, plan: plan.into(), next, file, leaving, ticket };
         pieces.next = pieces.begin();
         pieces
     }
@@ -137,11 +148,44 @@ impl<R: Fn(u64, usize) -> Read> Pieces<R> {
     }
 }
 
+/// What comes next of a plan whose files leave as files.
+fn next_leaving(
+    plan: &mut VecDeque<Part>,
+    file: &Arc<dyn AsFile>,
+    outlet: &Outlet,
+    ticket: Ticket,
+) -> Option<Bytes> {
+    let Span { start, end } = match plan.pop_front()? {
+        Part::Literal(bytes) => return Some(bytes),
+        Part::File(span) => span,
+    };
+    let len = usize::try_from(end - start).unwrap_or(MARK_BYTES_MAX).min(MARK_BYTES_MAX);
+    let rest = start + len as u64;
+    if rest < end {
+        plan.push_front(Part::File(Span { start: rest, end }));
+    }
+    let file = Arc::clone(file);
+    Some(outlet.place(Leaving { file, from: start, len, end, ticket }))
+}
+
+impl<R: Fn(u64, usize) -> Read + Send + Unpin> Files for Pieces<R> {
+    fn leave_by(self: Pin<&mut Self>, outlet: &Outlet) {
+        let this = self.get_mut();
+        if let Some(file) = this.file.take() {
+            this.next = Next::End;
+            this.leaving = Some((file, outlet.clone()));
+        }
+    }
+}
+
 impl<R: Fn(u64, usize) -> Read + Unpin> Stream for Pieces<R> {
     type Item = Result<Bytes, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        if let Some((file, outlet)) = &this.leaving {
+            return Poll::Ready(next_leaving(&mut this.plan, file, outlet, this.ticket).map(Ok));
+        }
         let result = match std::mem::replace(&mut this.next, Next::End) {
             Next::End => return Poll::Ready(None),
             Next::Here(result) => result,

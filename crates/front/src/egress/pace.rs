@@ -31,6 +31,8 @@ pub(super) fn paced(body: Body, rate: Rate) -> Body {
             Body::stream(len, Paced::new(stream::iter([Ok(bytes)]), rate))
         }
         Body::Stream { left, source } => Body::stream(left, Paced::new(source, rate)),
+        // Read, and not sent as files: what goes out that slowly need not be cheap.
+        Body::Files { left, source } => Body::stream(left, Paced::new(source, rate)),
         Body::Open(source) => Body::open(Paced::new(source, rate)),
     }
 }

@@ -181,6 +181,13 @@ impl Connection {
         bytes
     }
 
+    /// What still comes until the connection ends or is reset.
+    pub(crate) fn until_cut(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _reset = self.reader.read_to_end(&mut bytes);
+        bytes
+    }
+
     /// One line, without its end.
     fn line(&mut self) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();

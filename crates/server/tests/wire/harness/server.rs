@@ -6,6 +6,8 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
+    thread,
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -13,6 +15,8 @@ use tempfile::TempDir;
 use super::{ACCOUNT, Client, PASSWORD, USER, wait_until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_headwater");
+/// How long a log must not grow to be taken for whole.
+const LOG_REST: Duration = Duration::from_millis(40);
 
 /// What a server is started with.
 #[derive(Clone)]
@@ -118,9 +122,18 @@ impl Server {
         fs::read_to_string(self.dir.path().join("stdout")).unwrap()
     }
 
-    /// What it has logged since it was made.
+    /// What it has logged since it was made, once nothing comes any more: lines wait a moment for company.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
+        let read = || fs::read_to_string(self.log_path()).unwrap_or_default();
+        let mut log = read();
+        loop {
+            thread::sleep(LOG_REST);
+            let now = read();
+            if now.len() == log.len() {
+                return now;
+            }
+            log = now;
+        }
     }
 
     fn log_path(&self) -> PathBuf {
