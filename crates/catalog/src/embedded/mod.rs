@@ -14,6 +14,7 @@ mod logs;
 mod mark;
 mod options;
 mod overlay;
+mod recent;
 mod record;
 mod room;
 mod rows;
