@@ -11,6 +11,7 @@
 //! but an id; nothing here blocks a thread of the runtime.
 
 mod durable;
+mod hasher;
 mod layout;
 mod read;
 mod room;
