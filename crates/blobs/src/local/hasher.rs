@@ -156,10 +156,10 @@ mod tests {
     async fn what_is_handed_over_is_hashed_in_order() {
         let hasher = Hasher::default();
         let mut whole = Sha256::new();
-        for n in 0..200_usize {
+        for n in 0..200_u8 {
             hasher.room().await.unwrap();
-            let frames: Vec<Bytes> =
-                (0..n % 4).map(|f| vec![n as u8; 40_000 * f + n].into()).collect();
+            let len = |f: u8| 40_000 * usize::from(f) + usize::from(n);
+            let frames: Vec<Bytes> = (0..n % 4).map(|f| vec![n; len(f)].into()).collect();
             frames.iter().for_each(|frame| whole.update(frame));
             hasher.push(&frames);
             let waiting = hasher.0.lock().bytes;

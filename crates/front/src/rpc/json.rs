@@ -75,7 +75,7 @@ impl Json {
             number /= 100;
         }
         at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[number as usize]);
+        digits[at..at + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
         if number < 10 {
             at += 1;
         }
@@ -134,9 +134,9 @@ fn hex_pair(byte: u8) -> [u8; 2] {
 /// `00` to `99`.
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[b'0'; 2]; 100];
-    let mut n = 0;
+    let mut n = 0_u8;
     while n < 100 {
-        pairs[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+        pairs[n as usize] = [b'0' + n / 10, b'0' + n % 10];
         n += 1;
     }
     pairs
