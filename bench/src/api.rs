@@ -50,6 +50,11 @@ impl Session {
         Self { token: "00000000-0000-0000-0000-000000000000".to_owned() }
     }
 
+    /// The token, for calls that are put together elsewhere.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Makes a directory.
     pub(crate) async fn make_dir(
         &self,
@@ -149,7 +154,8 @@ impl Session {
     }
 }
 
-fn append(out: &mut Vec<u8>, what: std::fmt::Arguments<'_>) {
+/// Appends text.
+pub(crate) fn append(out: &mut Vec<u8>, what: std::fmt::Arguments<'_>) {
     // Writing into memory does not fail.
     let _written = out.write_fmt(what);
 }

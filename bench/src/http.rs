@@ -1,9 +1,10 @@
 //! A raw HTTP/1.1 client connection with as little between the load and the socket as will do: one request at a time,
 //! whole answers in one buffer that is used again. No redirects, no TLS, no pool; what a request says is not known here.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::LazyLock};
 
 use anyhow::{Context, bail, ensure};
+use memchr::memmem;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -23,7 +24,10 @@ pub(crate) struct Connection {
 pub(crate) struct Answer<'a> {
     /// The status code.
     pub(crate) status: u16,
-    head: &'a [u8],
+    /// The length its head tells, also where no body comes (HEAD, 304).
+    pub(crate) length: usize,
+    /// Status line and headers, as they came.
+    pub(crate) head: &'a [u8],
     /// The body; empty for HEAD.
     pub(crate) body: &'a [u8],
 }
@@ -57,15 +61,15 @@ impl Connection {
     pub(crate) async fn answer(&mut self, to_head: bool) -> anyhow::Result<Answer<'_>> {
         self.answer.clear();
         let head = loop {
-            match find(&self.answer, b"\r\n\r\n") {
-                Some(end) => break end + 4,
+            match head_end(&self.answer) {
+                Some(end) => break end,
                 None => self.read().await?,
             }
         };
         let status = status(&self.answer)?;
         let framing = framing(&self.answer[..head])?;
         let end = match framing {
-            _ if to_head => head,
+            _ if to_head || status == 304 => head,
             Framing::Length(length) => {
                 let end = head + length;
                 self.answer.reserve(end.saturating_sub(self.answer.len()));
@@ -78,7 +82,8 @@ impl Connection {
         };
         ensure!(self.answer.len() == end, "bytes after the end of an answer");
         let (head, body) = self.answer.split_at(head);
-        Ok(Answer { status, head, body })
+        let length = if let Framing::Length(length) = framing { length } else { body.len() };
+        Ok(Answer { status, length, head, body })
     }
 
     /// Reads a chunked body to its end and leaves its bytes after the head; says where they end.
@@ -86,7 +91,7 @@ impl Connection {
         let (mut from, mut to) = (head, head);
         loop {
             let line = loop {
-                match find(&self.answer[from..], b"\r\n") {
+                match memmem::find(&self.answer[from..], b"\r\n") {
                     Some(length) => break from + length,
                     None => self.read().await?,
                 }
@@ -129,19 +134,35 @@ impl<'a> Answer<'a> {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+/// What to show of bytes.
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(600)]).into_owned()
 }
 
-fn find(within: &[u8], what: &[u8]) -> Option<usize> {
-    within.windows(what.len()).position(|window| window == what)
+/// Where the head of an answer ends, the empty line included.
+pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
+    static END: LazyLock<memmem::Finder<'static>> =
+        LazyLock::new(|| memmem::Finder::new(b"\r\n\r\n"));
+    END.find(bytes).map(|at| at + 4)
 }
 
-fn status(answer: &[u8]) -> anyhow::Result<u16> {
-    let code = answer.get(9..12).and_then(|code| std::str::from_utf8(code).ok());
-    match code.and_then(|code| code.parse().ok()) {
-        Some(status) if answer.starts_with(b"HTTP/1.1 ") => Ok(status),
+/// The status code of a head.
+pub(crate) fn status(answer: &[u8]) -> anyhow::Result<u16> {
+    let digit = |at: usize| answer.get(at).filter(|d| d.is_ascii_digit()).map(|d| d - b'0');
+    match (digit(9), digit(10), digit(11)) {
+        (Some(a), Some(b), Some(c)) if answer.starts_with(b"HTTP/1.1 ") => {
+            Ok(u16::from(a) * 100 + u16::from(b) * 10 + u16::from(c))
+        }
         _ => bail!("not an HTTP/1.1 answer: {}", text(answer)),
+    }
+}
+
+/// The length a head tells; 0 where it tells none because no body may come (304).
+pub(crate) fn length(head: &[u8]) -> anyhow::Result<usize> {
+    match header(head, "content-length") {
+        Some(length) => length.parse().context("content-length"),
+        None if status(head)? == 304 => Ok(0),
+        None => bail!("an answer without length: {}", text(head)),
     }
 }
 
@@ -149,17 +170,21 @@ fn framing(head: &[u8]) -> anyhow::Result<Framing> {
     if header(head, "transfer-encoding").is_some_and(|coding| coding == "chunked") {
         return Ok(Framing::Chunked);
     }
-    let length = header(head, "content-length").context("an answer without length")?;
-    Ok(Framing::Length(length.parse().context("content-length")?))
+    Ok(Framing::Length(length(head)?))
 }
 
 fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
-    head.split(|b| *b == b'\n').skip(1).find_map(|line| {
-        let (own, value) = line.split_at_checked(name.len())?;
-        let value = value.strip_prefix(b":")?;
-        let named = own.eq_ignore_ascii_case(name.as_bytes());
-        named.then_some(std::str::from_utf8(value).ok()?.trim())
-    })
+    let mut line_end = memchr::memchr(b'\n', head)?;
+    loop {
+        let rest = &head[line_end + 1..];
+        let (own, value) = rest.split_at_checked(name.len() + 1)?;
+        let end = memchr::memchr(b'\n', rest)?;
+        if own[name.len()] == b':' && own[..name.len()].eq_ignore_ascii_case(name.as_bytes()) {
+            let value = value.get(..end.checked_sub(own.len())?)?;
+            return Some(std::str::from_utf8(value).ok()?.trim());
+        }
+        line_end += 1 + end;
+    }
 }
 
 #[cfg(test)]
@@ -200,6 +225,21 @@ mod tests {
         assert_eq!(exchange(b"GET / x", chunked).unwrap(), (400, "abc".to_owned()));
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
         assert_eq!(exchange(b"HEAD / x", head).unwrap(), (200, String::new()));
+    }
+
+    #[test]
+    fn headers_are_found() {
+        let head = b"HTTP/1.1 200 OK\r\nA: b\r\nLonger:x \r\nContent-LENGTH: 12\r\nE:\r\n\r\n";
+        for (name, value) in
+            [("a", Some("b")), ("longer", Some("x")), ("e", Some("")), ("long", None), ("b", None)]
+        {
+            assert_eq!(header(head, name), value, "{name}");
+        }
+        assert_eq!(length(head).unwrap(), 12);
+        assert_eq!(length(b"HTTP/1.1 304 Not Modified\r\n\r\n").unwrap(), 0);
+        assert!(length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+        assert_eq!(head_end(head), Some(head.len()));
+        assert_eq!(head_end(&head[..head.len() - 1]), None);
     }
 
     #[test]

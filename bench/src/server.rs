@@ -1,9 +1,10 @@
-//! Starting and stopping what is measured: headwater's release binary on a fresh data directory, and the bare server. Each
-//! is a process of its own on a free port of loopback; dropping one kills it. What it is sent is not known here.
+//! Starting and stopping what is measured: headwater's release binary on a fresh data directory, and the bare server (nginx
+//! is in `nginx`). Each is a process of its own on a free port of loopback; dropping one kills it. What it is sent is not
+//! known here.
 
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -12,11 +13,11 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::Plan;
+use crate::{http::Connection, interrupt, plan::Plan};
 
 /// The account that an empty data directory gets.
 pub(crate) const ACCOUNT: &str = "bench";
@@ -38,12 +39,14 @@ impl Listening {
     /// Starts a program and waits for its line `listening on http://…`.
     fn start(command: &mut Command) -> anyhow::Result<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        interrupt::started(child.id(), Signal::KILL);
         let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut line = String::new();
         loop {
             line.clear();
             if stdout.read_line(&mut line)? == 0 {
                 let status = child.wait()?;
+                interrupt::ended(child.id());
                 bail!("{:?} ended before it listened: {status}", command.get_program());
             }
             if let Some(address) = line.trim().strip_prefix("listening on http://") {
@@ -77,31 +80,64 @@ impl Drop for Listening {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
+        interrupt::ended(self.child.id());
     }
 }
 
-/// A bare server.
-pub(crate) fn bare() -> anyhow::Result<Listening> {
-    Listening::start(Command::new(env::current_exe()?).arg("bare"))
+/// A bare server that reads and hashes.
+pub(crate) fn bare_hash() -> anyhow::Result<Listening> {
+    Listening::start(Command::new(env::current_exe()?).args(["bare", "hash"]))
+}
+
+/// A bare server that always answers what `request` was answered with by headwater.
+pub(crate) async fn bare_like(
+    home: &Home,
+    ours: &Listening,
+    request: &[u8],
+) -> anyhow::Result<Listening> {
+    let mut connection = Connection::open(ours.address).await?;
+    let answer = connection.exchange(request).await?;
+    let (head, body) = (home.beside("answer-head"), home.beside("answer-body"));
+    fs::write(&head, answer.head)?;
+    fs::write(&body, answer.body)?;
+    let mut command = Command::new(env::current_exe()?);
+    command.args(["bare", "fixed", "--head"]).arg(head).arg("--body").arg(body);
+    Listening::start(&mut command)
+}
+
+/// Lets this process and those it starts have as many files open as the system allows.
+pub(crate) fn raise_limits() {
+    let limit = getrlimit(Resource::Nofile);
+    // What stays lower is noticed by who opens too many.
+    let _raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// Where headwater's binary is.
+pub(crate) fn binary(plan: &Plan) -> anyhow::Result<PathBuf> {
+    Ok(match &plan.headwater {
+        Some(binary) => fs::canonicalize(binary)?,
+        None => env::current_exe()?.with_file_name("headwater"),
+    })
 }
 
 /// A data directory of headwater, gone with this value.
 pub(crate) struct Home {
     binary: PathBuf,
+    log: String,
     dir: TempDir,
 }
 
 impl Home {
     /// An empty one, where the plan says or where the system keeps temporary files.
     pub(crate) fn new(plan: &Plan) -> anyhow::Result<Self> {
-        let binary = env::current_exe()?.with_file_name("headwater");
+        let binary = binary(plan)?;
         ensure!(
             binary.exists(),
             "{} is missing: cargo build --release -p server",
             binary.display()
         );
         ensure!(
-            plan.any_build || binary.components().any(|c| c.as_os_str() == "release"),
+            plan.any_build || !cfg!(debug_assertions),
             "only a release build is worth measuring: cargo run --release -p bench"
         );
         let mut builder = tempfile::Builder::new();
@@ -110,7 +146,8 @@ impl Home {
             Some(within) => builder.tempdir_in(within)?,
             None => builder.tempdir()?,
         };
-        Ok(Self { binary, dir })
+        interrupt::made(dir.path().to_owned());
+        Ok(Self { binary, log: plan.log.clone(), dir })
     }
 
     /// Its data directory.
@@ -130,15 +167,21 @@ impl Home {
         command
     }
 
-    /// Serves it. The log, a line a request as by default, goes to a file beside the data.
+    /// Serves it. The log, by default a line a request, goes to a file beside the data.
     pub(crate) fn serve(&self) -> anyhow::Result<Listening> {
+        self.serve_with(&self.log, &[])
+    }
+
+    /// Serves it with this level of log, and more arguments.
+    pub(crate) fn serve_with(&self, level: &str, more: &[&str]) -> anyhow::Result<Listening> {
         let log = self.dir.path().join("log");
         let log_file = File::options().create(true).append(true).open(&log)?;
         let mut command = Command::new(&self.binary);
         command.args(["serve", "--listen", "127.0.0.1:0", "--account", ACCOUNT, "--user", USER]);
-        command.arg("--data").arg(self.data()).env("HEADWATER_PASSWORD", PASSWORD);
+        command.args(more).arg("--data").arg(self.data());
+        command.env("HEADWATER_PASSWORD", PASSWORD).env("HEADWATER_LOG", level);
         Listening::start(command.stderr(log_file)).with_context(|| {
-            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let text = fs::read_to_string(&log).unwrap_or_default();
             text.lines().rev().take(5).collect::<Vec<_>>().join("\n")
         })
     }
@@ -164,7 +207,7 @@ impl Home {
     pub(crate) fn disk_bytes(&self) -> anyhow::Result<u64> {
         fn below(dir: &Path) -> std::io::Result<u64> {
             let mut sum = 0;
-            for entry in std::fs::read_dir(dir)? {
+            for entry in fs::read_dir(dir)? {
                 let entry = entry?;
                 let kind = entry.file_type()?;
                 sum += if kind.is_dir() { below(&entry.path())? } else { entry.metadata()?.len() };

@@ -1,6 +1,6 @@
-//! Tables of figures: how they are printed, and what they are as JSON. No figure is made here.
+//! Tables of figures: how they are printed (which is Markdown, too), and what they are as JSON. No figure is made here.
 
-use std::fs;
+use std::{sync::LazyLock, time::Instant};
 
 use serde_json::{Map, Value, json};
 
@@ -9,6 +9,7 @@ pub(crate) struct Table {
     title: String,
     columns: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
+    notes: Vec<String>,
 }
 
 /// A figure, or a word.
@@ -24,7 +25,7 @@ pub(crate) enum Cell {
 impl Table {
     /// An empty table.
     pub(crate) fn new(title: impl Into<String>, columns: &[&'static str]) -> Self {
-        Self { title: title.into(), columns: columns.to_vec(), rows: Vec::new() }
+        Self { title: title.into(), columns: columns.to_vec(), rows: Vec::new(), notes: Vec::new() }
     }
 
     /// Appends a row: a cell a column.
@@ -33,33 +34,56 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Prints it: words to the left, numbers to the right.
+    /// Adds what must be known to read it.
+    pub(crate) fn notes(&mut self, notes: &[String]) {
+        self.notes.extend_from_slice(notes);
+    }
+
+    /// Prints it.
     #[expect(clippy::print_stdout, reason = "the tables are what the program is for")]
     pub(crate) fn print(&self) {
-        println!("\n{}", self.title);
+        println!("\n{}\n\n{}", self.title, self.render());
+    }
+
+    /// Under a heading.
+    pub(crate) fn markdown(&self) -> String {
+        format!("## {}\n\n{}", self.title, self.render())
+    }
+
+    /// Its lines: words to the left, numbers to the right; then the notes.
+    pub(crate) fn render(&self) -> String {
         let rows: Vec<Vec<String>> =
             self.rows.iter().map(|row| row.iter().map(Cell::show).collect()).collect();
         let width = |i: usize| {
             let cells = rows.iter().filter_map(|row| row.get(i));
-            cells.map(|cell| cell.chars().count()).chain([self.columns[i].len()]).max().unwrap_or(0)
+            let cells = cells.map(|cell| cell.chars().count());
+            cells.chain([self.columns[i].len(), 3]).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
-        let line = |cells: Vec<&str>, left: &dyn Fn(usize) -> bool| {
-            let padded = cells.iter().zip(&widths).enumerate().map(|(i, (cell, width))| {
-                if left(i) { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-            });
-            println!("| {} |", padded.collect::<Vec<_>>().join(" | "));
-        };
         let word = |i: usize| self.rows.iter().any(|row| matches!(row.get(i), Some(Cell::Text(_))));
-        line(self.columns.clone(), &word);
-        let dashes: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
-        line(dashes.iter().map(String::as_str).collect(), &word);
+        let line = |cells: Vec<&str>| {
+            let padded = cells.iter().zip(&widths).enumerate().map(|(i, (cell, width))| {
+                if word(i) { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            });
+            format!("| {} |\n", padded.collect::<Vec<_>>().join(" | "))
+        };
+        let dashes = widths.iter().enumerate().map(|(i, width)| {
+            if word(i) { "-".repeat(*width) } else { "-".repeat(width - 1) + ":" }
+        });
+        let dashes: Vec<String> = dashes.collect();
+        let mut text =
+            line(self.columns.clone()) + &line(dashes.iter().map(String::as_str).collect());
         for row in &rows {
-            line(row.iter().map(String::as_str).collect(), &word);
+            text += &line(row.iter().map(String::as_str).collect());
         }
+        for note in &self.notes {
+            text += &format!("\n{note}\n");
+        }
+        text
     }
 
-    fn json(&self) -> Value {
+    /// As JSON.
+    pub(crate) fn json(&self) -> Value {
         let rows = self.rows.iter().map(|row| {
             let cells = self.columns.iter().zip(row);
             cells.map(|(name, cell)| ((*name).to_owned(), cell.json())).collect::<Map<_, _>>()
@@ -74,7 +98,8 @@ impl Cell {
         Self::Text(text.into())
     }
 
-    fn show(&self) -> String {
+    /// As it is printed.
+    pub(crate) fn show(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
             Self::Number(number, decimals) => grouped(&format!("{number:.decimals$}")),
@@ -104,21 +129,11 @@ fn grouped(number: &str) -> String {
     out + rest
 }
 
-/// All tables of a run, with what is to be known of the machine.
-pub(crate) fn json(tables: &[Table]) -> anyhow::Result<Value> {
-    let cores = std::thread::available_parallelism()?.get();
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    Ok(json!({
-        "cores": cores,
-        "load": load.trim(),
-        "tables": tables.iter().map(Table::json).collect::<Vec<_>>(),
-    }))
-}
-
 /// Says on standard error what is being done.
 #[expect(clippy::print_stderr, reason = "works take minutes: whoever waits should see which")]
 pub(crate) fn say(what: &str) {
-    eprintln!("bench: {what}");
+    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    eprintln!("bench, {:.0} s: {what}", BEGUN.elapsed().as_secs_f64());
 }
 
 #[cfg(test)]
@@ -131,5 +146,15 @@ mod tests {
         assert_eq!(grouped("123"), "123");
         assert_eq!(grouped("-1234"), "-1,234");
         assert_eq!(grouped("-123"), "-123");
+    }
+    #[test]
+    fn tables_are_markdown() {
+        let mut table = Table::new("t", &["work", "n", "none"]);
+        table.row(vec![Cell::text("GET"), Cell::Number(1234.0, 0), Cell::Empty]);
+        table.notes(&["A note.".to_owned()]);
+        let lines =
+            ["| work |     n | none |", "| ---- | ----: | ---: |", "| GET  | 1,234 |    - |"];
+        assert_eq!(table.render(), lines.join("\n") + "\n\nA note.\n");
+        assert!(table.markdown().starts_with("## t\n\n| work"));
     }
 }

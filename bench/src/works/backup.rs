@@ -11,8 +11,8 @@ use std::{
 use anyhow::{Context, ensure};
 
 use crate::{
-    Plan,
     content::{CHUNK, Long, append},
+    plan::Plan,
     server::{Home, USER},
     table::{Cell, Table, say},
 };

@@ -50,6 +50,8 @@ pub trait ReadJob: Send {
     fn run(self: Box<Self>, snapshot: Result<&mut dyn Read>);
     /// Whether the work may take long (a page of a listing): engines keep such jobs off threads that serve others.
     fn is_long(&self) -> bool;
+    /// Whether the work will ask for its witness.
+    fn is_witnessed(&self) -> bool;
 }
 
 /// Work in a transaction.
@@ -77,7 +79,19 @@ impl Catalog {
         T: Send + 'static,
         F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
     {
-        self.run_read(work, false).await
+        self.run_read(work, Kind::Short).await
+    }
+
+    /// Runs a short closure over one snapshot that may ask for its [`Read::witness`].
+    ///
+    /// # Errors
+    /// What the closure returns, or a fault of storage.
+    pub async fn witnessed<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
+    {
+        self.run_read(work, Kind::Witnessed).await
     }
 
     /// Runs a closure that may take long (a page of a listing) over one snapshot.
@@ -89,16 +103,16 @@ impl Catalog {
         T: Send + 'static,
         F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
     {
-        self.run_read(work, true).await
+        self.run_read(work, Kind::Long).await
     }
 
-    async fn run_read<T, F>(&self, work: F, long: bool) -> Result<T>
+    async fn run_read<T, F>(&self, work: F, kind: Kind) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
     {
         let (answer, result) = oneshot::channel();
-        self.0.read(Box::new(ReadWork { work, answer, long }));
+        self.0.read(Box::new(ReadWork { work, answer, kind }));
         result.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -153,7 +167,15 @@ fn stopped() -> Error {
 struct ReadWork<T, F> {
     work: F,
     answer: oneshot::Sender<Result<T>>,
-    long: bool,
+    kind: Kind,
+}
+
+/// What is known of a read before it runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Short,
+    Witnessed,
+    Long,
 }
 
 impl<T, F> ReadJob for ReadWork<T, F>
@@ -168,7 +190,11 @@ where
     }
 
     fn is_long(&self) -> bool {
-        self.long
+        self.kind == Kind::Long
+    }
+
+    fn is_witnessed(&self) -> bool {
+        self.kind == Kind::Witnessed
     }
 }
 

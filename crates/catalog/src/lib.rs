@@ -12,7 +12,9 @@ mod handle;
 #[cfg(test)]
 mod suite;
 mod tx;
+mod witness;
 
 pub use embedded::Embedded;
 pub use handle::{Catalog, Engine, ReadJob, Stats, WriteJob};
 pub use tx::{Place, Read, Tx};
+pub use witness::Witness;

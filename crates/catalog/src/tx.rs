@@ -10,7 +10,7 @@ use model::{
     Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 
-use crate::audit::Row;
+use crate::{Witness, audit::Row};
 
 /// A name in a directory: where an entry stands or will stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub struct Place<'a> {
 
 /// Lookups and scans over one snapshot (or, inside a [`Tx`], over the transaction's own view).
 pub trait Read {
+    /// Whether what this snapshot was asked so far is still so, for as long as somebody wants to know; `None` where the
+    /// engine cannot tell, in a transaction, and in a read that was not begun with [`crate::Catalog::witnessed`].
+    fn witness(&mut self) -> Option<Witness>;
     /// An account by id.
     fn account(&mut self, id: AccountId) -> Result<Option<Account>>;
     /// An account by name, exact case.
@@ -63,6 +66,8 @@ pub trait Read {
         root: DirId,
         path: &TreePath,
     ) -> Result<Option<Resolved>>;
+    /// The file at a path from the account's top directory `root`, and nothing of the directory it is in.
+    fn file(&mut self, account: AccountId, root: DirId, path: &TreePath) -> Result<Option<File>>;
     /// A directory's record by id.
     fn directory(&mut self, account: AccountId, id: DirId) -> Result<Option<Directory>>;
     /// What stands at a place.

@@ -4,6 +4,7 @@
 //! Never in it: the query string (signed URLs, tokens), header values other than our own status, and anything of a body.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -19,40 +20,102 @@ use http_body::{Frame, SizeHint};
 use ops::model::Error;
 
 use crate::{
-    Peer,
+    Front, Peer,
     reply::{Body, Reply},
     request::Meter,
 };
 
 const STATUS: HeaderName = HeaderName::from_static("x-agile-status");
 
+/// One line, before it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct AccessLine<'a> {
+    /// The request's number since the server started; `None` where there was no request.
+    pub id: Option<u64>,
+    /// The client's address.
+    pub from: Option<IpAddr>,
+    /// As it was sent.
+    pub method: &'a str,
+    /// As it was sent, percent-encoding untouched; without the query.
+    pub path: &'a str,
+    /// 499: the client went away, or the server stopped, before there was an answer.
+    pub status: u16,
+    /// `X-Agile-Status`, where the answer has it.
+    pub code: Option<&'a str>,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body.
+    pub bytes_out: u64,
+    /// From the head to the end of the answer, in milliseconds.
+    pub ms: u64,
+    /// Why a head was not let in.
+    pub why: Option<&'static str>,
+}
+
+/// Where lines go. Called from threads that serve: it must not block.
+pub trait AccessLog: Send + Sync {
+    /// Writes a line.
+    fn write(&self, line: &AccessLine<'_>);
+}
+
+/// The access log, unless there is none.
+pub(crate) type Access = Option<Arc<dyn AccessLog>>;
+
 /// The line of a head that was not let in. Of such a head nothing is quoted.
-pub(crate) fn head_refused(peer: Peer, status: StatusCode, why: &'static str) {
-    let from = peer.address.map(|address| address.ip().to_string());
-    tracing::info!(
-        target: "access",
-        id = "-",
-        from = from.as_deref().unwrap_or("-"),
-        method = "-",
-        path = "-",
-        status = status.as_u16(),
-        code = "-",
-        bytes_in = 0,
-        bytes_out = 0,
-        ms = 0,
-        why,
-        "request"
-    );
+pub(crate) fn head_refused(access: &Access, peer: Peer, status: StatusCode, why: &'static str) {
+    let Some(access) = access else { return };
+    access.write(&AccessLine {
+        id: None,
+        from: peer.address.map(|address| address.ip()),
+        method: "-",
+        path: "-",
+        status: status.as_u16(),
+        code: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        ms: 0,
+        why: Some(why),
+    });
+}
+
+tokio::task_local! {
+    static REQUEST: u64;
+}
+
+/// The number of the request that is being answered here: what everything else that is logged about it carries, too.
+pub fn request_id() -> Option<u64> {
+    REQUEST.try_with(|id| *id).ok()
+}
+
+/// Which request this is done for, for what goes on after the answer was begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ticket(Option<u64>);
+
+impl Ticket {
+    /// The request that is being answered here.
+    pub(crate) fn current() -> Self {
+        Self(request_id())
+    }
+
+    /// Does something, such as logging, for that request.
+    pub(crate) fn within<T>(self, work: impl FnOnce() -> T) -> T {
+        match self.0 {
+            Some(id) => REQUEST.sync_scope(id, work),
+            None => work(),
+        }
+    }
 }
 
 /// A request's line. It is written when it is dropped.
 pub(crate) struct Line {
+    front: Front,
     id: u64,
     peer: Peer,
     method: Method,
     path: String,
     begun: Instant,
-    meter: Arc<Meter>,
+    /// What came of its body, if it has one.
+    meter: Option<Arc<Meter>>,
     /// Of the answer; `None` as long as there is none.
     status: Option<u16>,
     code: Option<String>,
@@ -61,9 +124,15 @@ pub(crate) struct Line {
 
 impl Line {
     /// Begins the line of a request.
-    pub(crate) fn begin<B>(peer: Peer, request: &http::Request<B>, meter: Arc<Meter>) -> Self {
+    pub(crate) fn begin<B>(
+        front: &Front,
+        peer: Peer,
+        request: &http::Request<B>,
+        meter: Option<Arc<Meter>>,
+    ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
+            front: front.clone(),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             peer,
             method: request.method().clone(),
@@ -76,9 +145,9 @@ impl Line {
         }
     }
 
-    /// What everything else that is logged about this request carries.
-    pub(crate) fn span(&self) -> tracing::Span {
-        tracing::info_span!("request", id = format_args!("{:x}", self.id))
+    /// Answers the request: what is logged meanwhile carries its number.
+    pub(crate) fn answering<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        REQUEST.scope(self.id, work)
     }
 
     /// The answer, with this line attached to its body.
@@ -92,21 +161,19 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let from = self.peer.address.map(|address| address.ip().to_string());
-        tracing::info!(
-            target: "access",
-            id = format_args!("{:x}", self.id),
-            from = from.as_deref().unwrap_or("-"),
-            method = %self.method,
-            path = %self.path,
-            // 499: the client went away, or the server stopped, before there was an answer.
-            status = self.status.unwrap_or(499),
-            code = self.code.as_deref().unwrap_or("-"),
-            bytes_in = self.meter.bytes(),
-            bytes_out = self.sent,
-            ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "request"
-        );
+        let Some(access) = &self.front.access else { return };
+        access.write(&AccessLine {
+            id: Some(self.id),
+            from: self.peer.address.map(|address| address.ip()),
+            method: self.method.as_str(),
+            path: &self.path,
+            status: self.status.unwrap_or(499),
+            code: self.code.as_deref(),
+            bytes_in: self.meter.as_deref().map_or(0, Meter::bytes),
+            bytes_out: self.sent,
+            ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            why: None,
+        });
     }
 }
 

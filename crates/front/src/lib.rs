@@ -21,19 +21,42 @@ mod settings;
 pub mod surface;
 mod upload;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use ops::Store;
 
+pub use access::{AccessLine, AccessLog, request_id};
 pub use settings::{FormLimits, Settings};
 
-/// What every room needs: the operations and what the operator set.
+/// What every room needs: the operations and what the operator set. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub struct Front {
+pub struct Front(Arc<Inner>);
+
+/// What the clones of a [`Front`] share.
+#[doc(hidden)]
+pub struct Inner {
     /// The operations.
-    pub store: Store,
+    pub(crate) store: Store,
     /// What the operator set.
-    pub settings: std::sync::Arc<Settings>,
+    pub(crate) settings: Settings,
+    /// Answers that may be given again.
+    recent: egress::Recent,
+    access: access::Access,
+}
+
+impl Front {
+    /// Rooms over operations, and where the access log goes, if there is one.
+    pub fn new(store: Store, settings: Settings, access: Option<Arc<dyn AccessLog>>) -> Self {
+        Self(Arc::new(Inner { store, settings, recent: egress::Recent::default(), access }))
+    }
+}
+
+impl std::ops::Deref for Front {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
 }
 
 /// What a room knows of the connection a request came over.

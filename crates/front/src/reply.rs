@@ -1,4 +1,4 @@
-//! The body of every answer, and nothing else of it.
+//! The body of every answer, and what all of them say.
 
 use std::{
     pin::Pin,
@@ -7,13 +7,29 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::Stream;
+use http::{
+    HeaderMap, HeaderValue,
+    header::{SERVER, X_CONTENT_TYPE_OPTIONS},
+};
 use http_body::{Frame, SizeHint};
 use ops::model::Error;
 
+use crate::cors;
 pub(crate) use crate::request::Request;
 
 /// An answer as hyper takes it.
 pub(crate) type Reply = http::Response<Body>;
+
+/// Adds what every answer says, whichever room it comes from. One that has it already is left alone.
+pub(crate) fn dress(headers: &mut HeaderMap) {
+    if headers.contains_key(SERVER) {
+        return;
+    }
+    cors::allow(headers);
+    headers.insert(SERVER, HeaderValue::from_static("headwater"));
+    // Whatever is answered is what its type says, and nothing that a browser makes of it.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
 
 /// Bytes in memory, or a stream. A stream that fails ends the connection: the client sees a body that is shorter than
 /// announced, or chunks without their end, never a wrong one that looks whole.

@@ -5,21 +5,19 @@
 
 use std::sync::Arc;
 
-use http::{
-    HeaderValue, Method, StatusCode, Version,
-    header::{ALLOW, CONNECTION, HOST, SERVER, X_CONTENT_TYPE_OPTIONS},
-};
-use hyper::body::Incoming;
-use tracing::Instrument;
-
 use crate::{
     Front, Peer,
     access::{Counted, Line},
     cors, egress,
-    reply::{Body, Reply},
+    reply::{self, Body, Reply},
     request::{Meter, Request, RequestBody},
     rpc, upload,
 };
+use http::{
+    HeaderValue, Method, StatusCode, Version,
+    header::{ALLOW, CONNECTION, HOST},
+};
+use hyper::body::Incoming;
 
 /// A room that answers requests to a path of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,20 +66,34 @@ pub(crate) async fn answer(
     request: http::Request<Incoming>,
 ) -> (http::Response<Counted>, bool) {
     let meter = Arc::new(Meter::default());
-    let line = Line::begin(peer, &request, Arc::clone(&meter));
+    let line = Line::begin(front, peer, &request, Some(Arc::clone(&meter)));
     let idle = front.settings.body_idle_timeout;
     let request = request.map(|body| RequestBody::new(body, Arc::clone(&meter), idle));
-    let mut reply = Box::pin(room(front, peer, request)).instrument(line.span()).await;
+    let mut reply = Box::pin(line.answering(room(front, peer, request))).await;
     let finished = meter.finished();
     let headers = reply.headers_mut();
-    cors::allow(headers);
-    headers.insert(SERVER, HeaderValue::from_static("headwater"));
-    // Whatever is answered is what its type says, and nothing that a browser makes of it.
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    reply::dress(headers);
     if !finished {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     (line.attach(reply), finished)
+}
+
+/// Answers a request that has no body and an answer that is kept: neither waits for anything.
+pub(crate) fn at_once(
+    front: &Front,
+    peer: Peer,
+    request: &http::Request<Incoming>,
+) -> Option<http::Response<Counted>> {
+    if !host_is_clear(request) || !http_body::Body::is_end_stream(request.body()) {
+        return None;
+    }
+    let reply = egress::kept(front, request)?;
+    let line = Line::begin(front, peer, request, None);
+    let admitted = peer.address.map_or(Ok(()), |address| front.store.admit_address(address.ip()));
+    let mut reply = admitted.map_or_else(|e| egress::refused(request.method(), &e), |()| reply);
+    reply::dress(reply.headers_mut());
+    Some(line.attach(reply))
 }
 
 async fn room(front: &Front, peer: Peer, request: Request) -> Reply {

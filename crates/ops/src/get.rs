@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use blobs::Blob;
 use bytes::Bytes;
-use catalog::Read;
+use catalog::{Read, Witness};
 use model::{Account, AccountId, Content, Error, File, FileAttrs, Result, Time, TreePath};
 
 use crate::{
     Following, Store,
     link::{self, Admitted, Rate, Shown},
-    namespace::file_at,
     through::Pulled,
 };
 
@@ -57,6 +56,15 @@ pub struct Opened {
     attrs: FileAttrs,
     bytes: Source,
     manner: Manner,
+    known: Option<Known>,
+}
+
+/// What a request that shows nothing gets under a name, and whether it still does. May be kept.
+pub struct Known {
+    file: File,
+    /// Its content, where that was read and is small.
+    inline: Option<Bytes>,
+    witness: Witness,
 }
 
 enum Source {
@@ -99,7 +107,11 @@ impl Store {
         let mut lookup = 1;
         loop {
             let (store, asked) = (self.clone(), Arc::clone(&asked));
-            let found = self.0.catalog.read(move |tx| find(&store, tx, &asked, body)).await?;
+            let looked = move |tx: &mut dyn Read| {
+                let found = find(&store, tx, &asked, body)?;
+                Ok((found, if asked.shown.is_nothing() { tx.witness() } else { None }))
+            };
+            let (found, witness) = self.0.catalog.witnessed(looked).await?;
             if let Some((at, live, manner)) = arriving.take()
                 && !found.as_ref().is_ok_and(|found| found.candidate < at)
             {
@@ -120,12 +132,29 @@ impl Store {
                     return Err(fact);
                 }
             };
+            let known = witness.map(|witness| Known {
+                file: file.clone(),
+                inline: inline.clone(),
+                witness,
+            });
             match self.open(file, inline, manner, body).await {
+                Ok(opened) => return Ok(Found::File(Opened { known, ..opened })),
                 // The file was replaced or deleted after it was looked up, and the sweeper was quick: look again.
                 Err(Error::Damaged(_)) if lookup < LOOKUPS_MAX => lookup += 1,
-                result => return result.map(Found::File),
+                Err(fault) => return Err(fault),
             }
         }
+    }
+
+    /// Whether a request that shows nothing gets the same now. No file may arrive meanwhile: it might go before.
+    pub fn is_current(&self, known: &Known) -> bool {
+        self.0.arriving.is_empty() && known.witness.holds()
+    }
+
+    /// Opens what is known, as [`Store::get`] would. `None`: its bytes are gone, or were not read: ask again.
+    pub async fn open_known(&self, known: &Known, body: bool) -> Option<Opened> {
+        let (file, inline) = (known.file.clone(), known.inline.clone());
+        self.open(file, inline, Manner::default(), body).await.ok()
     }
 
     /// Has the first reading pulled that a remote answers for. Others are not asked about: a request is one request to one
@@ -197,11 +226,28 @@ impl Store {
                 Source::Blobs(opened)
             }
         };
-        Ok(Opened { attrs: file.attrs, bytes, manner })
+        Ok(Opened { attrs: file.attrs, bytes, manner, known: None })
+    }
+}
+
+impl Known {
+    /// What is known of the file.
+    pub fn attrs(&self) -> &FileAttrs {
+        &self.file.attrs
+    }
+
+    /// The whole content, where that is small and was read.
+    pub fn inline(&self) -> Option<&Bytes> {
+        self.inline.as_ref()
     }
 }
 
 impl Opened {
+    /// What may be kept of this; `None` where it depends on what the request showed, or may change unseen.
+    pub fn take_known(&mut self) -> Option<Known> {
+        self.known.take()
+    }
+
     /// What is known of the file.
     pub fn attrs(&self) -> &FileAttrs {
         &self.attrs
@@ -286,7 +332,7 @@ fn find<R: Read + ?Sized>(
             Reading::Nobodys => continue,
         };
         proven |= admitted != Admitted::Everybody;
-        if let Some(file) = file_at(tx, account.id, account.root, &candidate.path)? {
+        if let Some(file) = tx.file(account.id, account.root, &candidate.path)? {
             let inline = if body { inline_of(tx, account.id, &file)? } else { None };
             let manner = manner(admitted, &candidate.path);
             return Ok(Ok(Looked { candidate: index, file, inline, manner }));

@@ -75,6 +75,11 @@ impl Landing {
         self.size
     }
 
+    /// Whether all of it is in memory and nobody reads along.
+    pub(crate) fn is_small(&self) -> bool {
+        self.stage.is_none() && self.exposed.is_none()
+    }
+
     /// Takes the next bytes. What is taken and not yet on disk is bounded.
     pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.size += bytes.len() as u64;

@@ -7,6 +7,7 @@
 pub mod admin;
 mod backoff;
 pub mod backup;
+mod callers;
 pub mod clock;
 pub mod content_type;
 pub mod event;
@@ -43,7 +44,7 @@ use model::Time;
 pub use admin::{AccountChange, Founded, NewUser, Status};
 pub use content_type::{Detect, TypeRule};
 pub use fetch::FetchSpec;
-pub use get::{AccountRef, Candidate, Found, Manner, Opened};
+pub use get::{AccountRef, Candidate, Found, Known, Manner, Opened};
 pub use listing::{Listed, Page, Positions, Rows, Which};
 pub use live::Following;
 pub use model;
@@ -70,6 +71,7 @@ struct Shared {
     public_url: Option<link::PublicUrl>,
     passwords: Passwords,
     throttle: Throttle,
+    callers: callers::Callers,
     limits: Limits,
     rates: rate::Rates,
     slots: slots::Slots,
@@ -154,6 +156,7 @@ impl Store {
             public_url: parts.public_url,
             passwords: Passwords::new(),
             throttle: Throttle::new(parts.limits.slow_down),
+            callers: callers::Callers::default(),
             rates: rate::Rates::new(parts.limits.rate),
             slots: slots::Slots::new(parts.limits.uploads_per_account),
             limits: parts.limits,

@@ -2,7 +2,7 @@
 //!
 //! The rules are plain functions over a transaction; the methods of [`Store`] only run them.
 
-use catalog::{Place, Read, Tx};
+use catalog::{Place, Tx};
 use model::{
     Caller, ContentType, Directory, Error, EventKind, FileAttrs, Node, Result, Time, TreePath,
     limits,
@@ -354,18 +354,4 @@ fn change_attrs(
     change(&mut file.attrs);
     let file = file.clone();
     tx.put_file(held.place(caller.account), &file)
-}
-
-/// Resolves for tests and other operations what stands under a path from the account's top.
-pub(crate) fn file_at<R: Read + ?Sized>(
-    tx: &mut R,
-    account: model::AccountId,
-    top: model::DirId,
-    path: &TreePath,
-) -> Result<Option<model::File>> {
-    let at = tx.resolve(account, top, path)?;
-    Ok(at.and_then(|at| match at.node() {
-        Some(Node::File(file)) => Some(file),
-        Some(Node::Directory(_)) | None => None,
-    }))
 }

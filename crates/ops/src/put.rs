@@ -68,6 +68,8 @@ pub struct Upload {
     room: Room,
     slot: Slot,
     occasion: Occasion,
+    /// Nobody has looked yet whether it will be refused.
+    unjudged: bool,
 }
 
 /// Why a file is stored.
@@ -114,6 +116,36 @@ impl Store {
         self.0.blobs.takes(bytes)
     }
 
+    /// Begins an upload of `len` bytes, if it was said how many, after everything was looked at that can refuse it before
+    /// its first byte. So few bytes that they are on their way already are looked at when they have come, unless the
+    /// client waits to be told (`waits`): what is refused, and why, is the same.
+    ///
+    /// # Errors
+    /// Those of [`Store::check_put`] and of [`Store::upload`], in this order.
+    pub async fn open_put(
+        &self,
+        caller: &Caller,
+        spec: &PutSpec,
+        len: Option<u64>,
+        waits: bool,
+    ) -> Result<Upload> {
+        let few = len.is_some_and(|len| len <= limits::INLINE_BYTES_MAX as u64);
+        // What can be read while it arrives must be right from the first byte.
+        if few && !waits && spec.expose == Expose::Complete && !spec.path.is_root() {
+            // Whether the catalog takes it the commit is told.
+            let room = self.0.blobs.takes(quota::at_least(len));
+            let begun = room.and_then(|()| self.upload(caller));
+            return match begun {
+                Ok(upload) => Ok(Upload { unjudged: true, ..upload }),
+                Err(fault) => self.check_put(caller, spec, len).await.and(Err(fault)),
+            };
+        }
+        let room = self.check_put(caller, spec, len).await?;
+        let mut upload = self.upload(caller)?;
+        upload.bound(room);
+        Ok(upload)
+    }
+
     /// Begins an upload. It counts among the account's until it is dropped or done.
     ///
     /// # Errors
@@ -135,7 +167,7 @@ impl Store {
     fn begin(&self, caller: &Caller, slot: Slot, occasion: Occasion) -> Upload {
         let landing = Landing::inline(self, caller.account);
         let (store, caller, room) = (self.clone(), caller.clone(), Room::ANY);
-        Upload { store, caller, landing, room, slot, occasion }
+        Upload { store, caller, landing, room, slot, occasion, unjudged: false }
     }
 }
 
@@ -180,17 +212,32 @@ impl Upload {
     /// # Errors
     /// [`Error::ChecksumMismatch`], those of [`Store::check_put`], [`Error::Full`], [`Error::Storage`].
     pub async fn commit(self, spec: PutSpec) -> Result<Stored> {
+        // The one step that small content waits for goes on by itself; more steps need somebody to take them.
+        if self.landing.is_small() && !self.store.0.bell.is_heard() {
+            return self.commit_now(spec).await;
+        }
         let work = tokio::spawn(self.commit_now(spec));
         work.await.unwrap_or_else(|e| Err(Error::Storage(format!("upload failed: {e}"))))
     }
 
     async fn commit_now(self, spec: PutSpec) -> Result<Stored> {
         let (store, caller, _slot) = (self.store, self.caller, self.slot);
+        if spec.mtime.is_some_and(|mtime| mtime > limits::MTIME_MAX) {
+            return Err(Error::InvalidMtime);
+        }
         let mut landing = self.landing;
         // Kept to the end of this: readers that followed learn how it ended.
         let path = caller.full(&spec.path);
         let exposed = landing.hide().filter(|e| spec.expose == Expose::Partial && e.is_at(&path));
-        let landed = landing.end(spec.checksum).await?;
+        let len = landing.size();
+        let landed = match landing.end(spec.checksum).await {
+            Ok(landed) => landed,
+            // What would have refused it before its bytes came is what it is told.
+            Err(fault) if self.unjudged => {
+                return store.check_put(&caller, &spec, Some(len)).await.and(Err(fault));
+            }
+            Err(fault) => return Err(fault),
+        };
         let now = store.now();
         let (kind, replaces) = match self.occasion {
             Occasion::Upload => (EventKind::Upload, true),

@@ -1,7 +1,7 @@
 //! Sessions: logging in and out, who is calling, key pairs (protocol.md, section 4).
 //!
 //! Tokens are UUIDs, stored as their SHA-256 alone. User and account are looked up at each use, so that deactivating a
-//! user or moving its directory holds at once.
+//! user or moving its directory holds at once (`callers` remembers who is who for as long as nothing of it changes).
 
 use std::net::IpAddr;
 
@@ -121,7 +121,18 @@ impl Store {
             return Err(Error::BadToken);
         }
         let (hash, now) = (hash_token(token), self.now());
-        let caller = self.0.catalog.read(move |tx| caller(tx, &hash, now)).await?;
+        let caller = match self.0.callers.get(&hash, now) {
+            Some(caller) => caller,
+            None => {
+                let look_up = move |tx: &mut dyn Read| {
+                    let (session, caller) = open_session(tx, &hash, now)?;
+                    Ok((caller, session.expires, tx.witness()))
+                };
+                let (caller, expires, witness) = self.0.catalog.witnessed(look_up).await?;
+                self.0.callers.keep(hash, caller.clone(), expires, witness);
+                caller
+            }
+        };
         self.0.rates.admit_user(caller.user)?;
         Ok(caller)
     }
@@ -247,13 +258,23 @@ pub(crate) fn caller_by_token<R: Read + ?Sized>(
 
 /// Who a session stands for.
 fn caller<R: Read + ?Sized>(tx: &mut R, hash: &TokenHash, now: Time) -> Result<Caller> {
+    open_session(tx, hash, now).map(|(_, caller)| caller)
+}
+
+/// A session that has not ended, and who it stands for.
+fn open_session<R: Read + ?Sized>(
+    tx: &mut R,
+    hash: &TokenHash,
+    now: Time,
+) -> Result<(Session, Caller)> {
     let session = tx.session(hash)?.ok_or(Error::BadToken)?;
     if session.expires.is_some_and(|end| end <= now) {
         return Err(Error::BadToken);
     }
     let user = tx.user(session.user)?.filter(|u| u.active).ok_or(Error::BadToken)?;
     let account = tx.account(user.account)?.ok_or(Error::BadToken)?;
-    Ok(caller_of(user, account, Some(*hash), session.created, &session.subdir))
+    let caller = caller_of(user, account, Some(*hash), session.created, &session.subdir);
+    Ok((session, caller))
 }
 
 /// Puts together who is calling.

@@ -1,6 +1,6 @@
 //! `headwater serve`: founding an empty data directory, listening, stopping.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use anyhow::Context;
 use front::{
@@ -15,7 +15,7 @@ use crate::{admin, config::Config, jobs, logging, process, snapshot, stop::Stop}
 
 /// Serves until SIGTERM or SIGINT; then running requests end, within a bound.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
-    logging::start();
+    let journal = logging::start();
     let started = ops::clock::SystemClock.now();
     let stop = Stop::on_signals()?;
     let opened = crate::open(&config.data, config.wiring.clone())?;
@@ -43,10 +43,12 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let admin = tokio::spawn(admin.serve(store.clone(), config.data.clone(), stop.clone()));
     let mut settings = config.settings;
     settings.connections_max = process::connections(settings.connections_max);
-    let front = Front { store, settings: Arc::new(settings) };
+    let front = Front::new(store, settings, journal.as_ref().map(logging::Journal::desk));
     door::run(front, listeners, stop.stopped(), config.drain).await;
     background.await.context("background jobs")?;
     admin.await.context("admin socket")?;
+    // The lines of the last requests.
+    drop(journal);
     tracing::info!("stopped");
     drop(opened);
     Ok(())

@@ -5,7 +5,6 @@
 mod listing;
 
 use std::{
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -14,11 +13,12 @@ use anyhow::ensure;
 use serde_json::json;
 
 use crate::{
-    Plan, api,
+    api,
     api::Session,
     content::Random,
     http::{Answer, Connection},
     load::{Load, Script},
+    plan::Plan,
     process::{self, Meter},
     server::{Home, Listening},
     table::{Cell, Table, say},
@@ -112,11 +112,11 @@ async fn create(
         [(SMALL, SMALL_FILES, 1), (LARGE, plan.files, plan.connections)]
     {
         session.make_dir(&mut connection, directory).await?;
-        let script = Arc::new(Empty { session: session.clone(), directory });
-        let mut load = Load::open(server.address, connections, script).await?;
+        let script = Empty { session: session.clone(), directory };
+        let mut load = Load::open(server.address, connections)?;
         let before = home.commits()?;
         let meter = Meter::start(server.pid())?;
-        let shown = load.send(0..files).await?;
+        let shown = load.send(&script, 0..files)?;
         let (cost, commits) = (meter.read()?, home.commits()?.since(before));
         if directory == LARGE {
             let fsyncs = commits.groups as f64 / shown.elapsed.as_secs_f64();

@@ -12,8 +12,10 @@ mod jobs;
 mod keys;
 mod logs;
 mod mark;
+mod memory;
 mod options;
 mod overlay;
+mod recall;
 mod recent;
 mod record;
 mod room;
@@ -41,12 +43,14 @@ pub use self::options::Options;
 use self::codec::{decode, encode};
 use self::keys::Family;
 use self::mark::Mark;
+use self::recall::Recall;
 use self::record::Number;
 use self::room::Room;
 use self::source::Frozen;
 use self::view::View;
 use self::writer::Writer;
 use crate::audit::AuditJob;
+use crate::witness::Stamps;
 use crate::{Engine, ReadJob, Stats, WriteJob};
 
 /// The format this release writes. A release that changes keys raises it and brings older catalogs up when it opens
@@ -65,6 +69,8 @@ struct Core {
     db: DB,
     room: Room,
     mark: Option<Mark>,
+    stamps: Arc<Stamps>,
+    recall: Recall,
     commits: AtomicU64,
     groups: AtomicU64,
     /// Why nothing is written any more.
@@ -85,8 +91,11 @@ impl Embedded {
     }
 
     fn start(db: DB, room: Room) -> Result<Self> {
+        let stamps = Stamps::new();
         let core = Arc::new(Core {
+            recall: Recall::new(Arc::clone(&stamps)),
             mark: Mark::open(db.path()),
+            stamps,
             db,
             room,
             commits: AtomicU64::new(0),
@@ -154,7 +163,9 @@ impl Engine for Embedded {
 
 impl Core {
     fn read(&self, job: Box<dyn ReadJob>) {
-        job.run(Ok(&mut View(Frozen::new(&self.db))));
+        let watch = job.is_witnessed().then(|| self.stamps.watch());
+        let snapshot = Frozen::recalled(&self.db, &self.recall, watch);
+        job.run(Ok(&mut View(snapshot)));
     }
 
     fn count(&self, commits: u64) {

@@ -8,7 +8,7 @@
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType,
-    DBRecoveryMode, LogLevel,
+    DBRecoveryMode, DataBlockIndexType, LogLevel,
 };
 
 use model::Result;
@@ -109,6 +109,8 @@ impl Options {
             | Family::Uploads
             | Family::Pieces => {
                 table.set_bloom_filter(10.0, false);
+                table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+                table.set_data_block_hash_ratio(0.75);
                 cf.set_memtable_prefix_bloom_ratio(0.02);
                 cf.set_memtable_whole_key_filtering(true);
             }

@@ -6,6 +6,7 @@
 //! Invariants: a scan sees each key once, with its newest value, in the order of keys; an error of RocksDB ends a scan
 //! with that error, never early and in silence.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 
 use bytes::Bytes;
@@ -14,7 +15,11 @@ use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, Snapshot};
 
 use super::fault;
 use super::keys::Family;
+use super::memory::Memory;
 use super::overlay::Overlay;
+use super::recall::Recall;
+use crate::Witness;
+use crate::witness::Watch;
 
 /// What a scan hands keys and values to.
 pub(super) type Visit<'v, T> = dyn FnMut(&[u8], &[u8]) -> Result<T> + 'v;
@@ -37,18 +42,40 @@ pub(super) trait Source {
         below: &[u8],
         visit: &mut Visit<'_, bool>,
     ) -> Result<()>;
+
+    /// Whether what was read so far is still so, where that is watched.
+    fn witness(&self) -> Option<Witness> {
+        None
+    }
 }
 
 /// One state of the catalog, whatever is written meanwhile.
 pub(super) struct Frozen<'a> {
     db: &'a DB,
     snapshot: Snapshot<'a>,
+    /// What is remembered, and the last group of changes when the snapshot was not taken yet.
+    recall: Option<(&'a Recall, u64)>,
+    watch: RefCell<Option<Watch>>,
 }
 
 impl<'a> Frozen<'a> {
-    /// The state as it is now.
+    /// The state as it is on disk now.
     pub(super) fn new(db: &'a DB) -> Self {
-        Self { db, snapshot: db.snapshot() }
+        Self { db, snapshot: db.snapshot(), recall: None, watch: RefCell::default() }
+    }
+
+    /// The state as it is now, as far as possible from what is remembered; what is read of it is kept in mind, if there is
+    /// a `watch`.
+    pub(super) fn recalled(db: &'a DB, recall: &'a Recall, watch: Option<Watch>) -> Self {
+        // Both before the snapshot: see `witness`.
+        let (recall, watch) = (Some((recall, recall.now())), RefCell::new(watch));
+        Self { db, snapshot: db.snapshot(), recall, watch }
+    }
+
+    fn watch(&self, note: impl FnOnce(&mut Watch)) {
+        if let Some(watch) = self.watch.borrow_mut().as_mut() {
+            note(watch);
+        }
     }
 
     /// The database.
@@ -69,7 +96,16 @@ impl Source for Frozen<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T>,
     ) -> Result<Option<T>> {
+        self.watch(|watch| watch.row(family as u8, key));
+        if let Some((recall, since)) = self.recall
+            && let Some(row) = recall.get(family, key, since)
+        {
+            return row.map(|value| read(&value)).transpose();
+        }
         let value = self.snapshot.get_pinned_cf(handle(self.db, family)?, key).map_err(fault)?;
+        if let Some((recall, since)) = self.recall {
+            recall.keep(family, key, value.as_deref(), since);
+        }
         value.map(|value| read(&value)).transpose()
     }
 
@@ -80,9 +116,18 @@ impl Source for Frozen<'_> {
         below: &[u8],
         visit: &mut Visit<'_, bool>,
     ) -> Result<()> {
+        self.watch(|watch| match (family, from) {
+            // These are few, and their first byte says what they are.
+            (Family::Meta, [first, ..]) => watch.rows(family as u8, *first),
+            _ => watch.give_up(),
+        });
         let stored =
             self.snapshot.raw_iterator_cf_opt(handle(self.db, family)?, bounded(from, below));
         merge(stored, from, std::iter::empty(), visit)
+    }
+
+    fn witness(&self) -> Option<Witness> {
+        self.watch.borrow_mut().take().and_then(Watch::witness)
     }
 }
 
@@ -93,6 +138,8 @@ pub(super) struct Group<'a> {
     pub(super) db: &'a DB,
     /// What is not yet.
     pub(super) overlay: &'a mut Overlay,
+    /// What of the durable was looked up before.
+    pub(super) memory: &'a Memory,
 }
 
 impl Source for Group<'_> {
@@ -105,8 +152,16 @@ impl Source for Group<'_> {
         if let Some(change) = self.overlay.get(family, key) {
             return change.as_ref().map(|value| read(value)).transpose();
         }
-        let value = self.db.get_pinned_cf(handle(self.db, family)?, key).map_err(fault)?;
-        value.map(|value| read(&value)).transpose()
+        let row = match self.memory.get(family, key) {
+            Some(row) => row,
+            None => {
+                let found = self.db.get_pinned_cf(handle(self.db, family)?, key).map_err(fault)?;
+                let row = found.map(|value| Bytes::copy_from_slice(&value));
+                self.memory.keep(family, key, &row);
+                row
+            }
+        };
+        row.map(|value| read(&value)).transpose()
     }
 
     fn scan(

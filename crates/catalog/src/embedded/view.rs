@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event,
+    Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event, File,
     FileAttrs, InlineId, Job, JobId, KeyPair, Kind, Multipart, Node, Piece, Resolved, Result,
     Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
@@ -17,7 +17,7 @@ use super::keys::{self, Family};
 use super::recent::Recent;
 use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
 use super::source::{Source, Visit};
-use crate::{Place, Read};
+use crate::{Place, Read, Witness};
 
 /// A view of the catalog.
 pub(super) struct View<S>(pub(super) S);
@@ -109,6 +109,10 @@ pub(super) fn bad_key() -> Error {
 }
 
 impl<S: Source> Read for View<S> {
+    fn witness(&mut self) -> Option<Witness> {
+        self.0.witness()
+    }
+
     fn account(&mut self, id: AccountId) -> Result<Option<Account>> {
         self.record(Family::Meta, &keys::account(id))
     }
@@ -222,6 +226,18 @@ impl<S: Source> Read for View<S> {
         };
         let len = path.segments().count();
         Ok(dir.map(|dir| Resolved { dir, depth, len, file }))
+    }
+
+    fn file(&mut self, account: AccountId, root: DirId, path: &TreePath) -> Result<Option<File>> {
+        let (mut dir, mut names) = (root, path.segments().peekable());
+        while let Some(name) = names.next() {
+            match self.entry(Place { account, dir, name })? {
+                Some(Entry::Directory { id, .. }) => dir = id,
+                Some(Entry::File(file)) if names.peek().is_none() => return Ok(Some(file)),
+                Some(Entry::File(_)) | None => break,
+            }
+        }
+        Ok(None)
     }
 
     fn directory(&mut self, account: AccountId, id: DirId) -> Result<Option<Directory>> {

@@ -20,6 +20,8 @@ use model::{Error, Result};
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::Core;
+use super::keys::Family;
+use super::memory::Memory;
 use super::overlay::Overlay;
 use super::source::{Group, handle};
 use super::view::View;
@@ -77,8 +79,9 @@ impl Drop for Writer {
 }
 
 fn run(core: &Core, jobs: &Receiver<Box<dyn WriteJob>>) {
+    let memory = Memory::default();
     while let Ok(first) = jobs.recv() {
-        let mut group = Batch::new(core);
+        let mut group = Batch::new(core, &memory);
         group.run(core, first);
         // One waiting writer is not kept waiting for company: what is in the queue now is the group.
         while group.has_room()
@@ -101,17 +104,18 @@ enum Outcome {
 }
 
 /// A group being put together.
-struct Batch {
+struct Batch<'a> {
     /// Whether anything is written now.
     open: Result<()>,
+    memory: &'a Memory,
     overlay: Overlay,
     jobs: Vec<(Box<dyn WriteJob>, Outcome)>,
 }
 
-impl Batch {
-    fn new(core: &Core) -> Self {
+impl<'a> Batch<'a> {
+    fn new(core: &Core, memory: &'a Memory) -> Self {
         let open = core.check_writable();
-        Self { open, overlay: Overlay::default(), jobs: Vec::new() }
+        Self { open, memory, overlay: Overlay::default(), jobs: Vec::new() }
     }
 
     fn has_room(&self) -> bool {
@@ -124,7 +128,8 @@ impl Batch {
             finish(job, Err(e.clone()));
             return;
         }
-        let mut view = View(Group { db: &core.db, overlay: &mut self.overlay });
+        let mut view =
+            View(Group { db: &core.db, overlay: &mut self.overlay, memory: self.memory });
         // After a panic the job is only finished and the overlay only rolled back: nothing half-done is looked at.
         let outcome = match catch_unwind(AssertUnwindSafe(|| job.run(&mut view))) {
             Ok(true) => Outcome::Kept,
@@ -142,6 +147,10 @@ impl Batch {
     fn commit(self, core: &Core) {
         let written = if self.overlay.is_empty() { Ok(()) } else { write(core, &self.overlay) };
         let kept = self.jobs.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Kept)).count();
+        match &written {
+            Ok(()) => self.memory.written(&self.overlay),
+            Err(_) => self.memory.forget(),
+        }
         if written.is_ok() && !self.overlay.is_empty() {
             core.count(kept as u64);
         }
@@ -168,6 +177,12 @@ fn write(core: &Core, overlay: &Overlay) -> Result<()> {
     }
     let mut options = WriteOptions::default();
     options.set_sync(true);
+    let rows = overlay.changes().flat_map(|(family, key, _)| {
+        // Of these, all that begin alike may have been looked at together (`source`).
+        let alike = (family == Family::Meta).then(|| key.get(..1)).flatten();
+        [Some(key), alike].into_iter().flatten().map(move |key| (family as u8, key))
+    });
+    let group = core.stamps.begin(rows);
     let written = core.db.write_opt(batch, &options).map_err(|e| {
         let text = e.to_string();
         let fault = super::fault(e);
@@ -179,6 +194,7 @@ fn write(core: &Core, overlay: &Overlay) -> Result<()> {
         }
         fault
     });
+    core.stamps.end(group);
     if let (Ok(()), Some(mark)) = (&written, &core.mark) {
         mark.note(core.db.latest_sequence_number());
     }

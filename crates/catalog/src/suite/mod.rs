@@ -13,6 +13,7 @@ pub(crate) mod model;
 pub(crate) mod paging;
 pub(crate) mod pieces;
 pub(crate) mod records;
+pub(crate) mod remembered;
 pub(crate) mod tree;
 pub(crate) mod upload_model;
 pub(crate) mod uploads;
@@ -55,6 +56,8 @@ macro_rules! hold_the_law {
             jobs::jobs_by_account_and_time, jobs::random_jobs,
             pieces::pieces_in_order_of_arrival, pieces::many_pieces_at_once,
             events::callbacks, events::events,
+            remembered::reads_are_whole_and_new, remembered::witnesses_end_with_what_they_saw,
+            remembered::witnesses_of_all_accounts,
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

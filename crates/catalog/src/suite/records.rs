@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{ACCOUNT, Open};
 
-fn account(id: u32, name: &str) -> Account {
+pub(crate) fn account(id: u32, name: &str) -> Account {
     Account {
         id: AccountId(id),
         name: name.to_owned(),

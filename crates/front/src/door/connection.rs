@@ -2,11 +2,12 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, Ready, ready},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
 };
 
+use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -69,7 +70,7 @@ where
         headers: settings.request_headers_max,
     };
     let bounds = Bounds { heads, stall: settings.answer_idle_timeout };
-    let wire = Wire::new(stream, peer, unread.clone(), bounds);
+    let wire = Wire::new(stream, peer, lobby.front.access.clone(), unread.clone(), bounds);
     let desk = Desk { front: lobby.front.clone(), peer, unread };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -101,6 +102,8 @@ where
     }
 }
 
+type Answered = Result<Response<Counted>, Infallible>;
+
 /// Where hyper hands requests in.
 struct Desk {
     front: Front,
@@ -111,16 +114,21 @@ struct Desk {
 impl Service<Request<Incoming>> for Desk {
     type Response = Response<Counted>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    /// Most answers that are kept need no future, and so no memory for one.
+    type Future = Either<Ready<Answered>, Pin<Box<dyn Future<Output = Answered> + Send>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if let Some(reply) = route::at_once(&self.front, self.peer, &request) {
+            self.unread.store(false, Ordering::Relaxed);
+            return Either::Left(ready(Ok(reply)));
+        }
         let (front, peer, unread) = (self.front.clone(), self.peer, self.unread.clone());
-        Box::pin(async move {
+        Either::Right(Box::pin(async move {
             let (reply, finished) = route::answer(&front, peer, request).await;
             if finished {
                 unread.store(false, Ordering::Relaxed);
             }
             Ok(reply)
-        })
+        }))
     }
 }

@@ -7,11 +7,15 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER, X_CONTENT_TYPE_OPTIONS},
+    header::{CONNECTION, CONTENT_LENGTH, DATE},
 };
 use ops::clock::{Clock, SystemClock};
 
-use crate::{Peer, access, cors};
+use crate::{
+    Peer,
+    access::{self, Access},
+    reply,
+};
 
 /// Why a head is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +36,12 @@ impl Refusal {
     }
 
     /// The answer as it goes over the wire, written to the access log.
-    pub(super) fn answer(self, peer: Peer) -> Vec<u8> {
-        access::head_refused(peer, self.status, self.why);
+    pub(super) fn answer(self, peer: Peer, access: &Access) -> Vec<u8> {
+        access::head_refused(access, peer, self.status, self.why);
         let mut headers = HeaderMap::new();
-        cors::allow(&mut headers);
-        headers.insert(SERVER, HeaderValue::from_static("headwater"));
+        reply::dress(&mut headers);
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let now = UNIX_EPOCH + Duration::from_secs(SystemClock.now().secs());
         if let Ok(now) = HeaderValue::from_str(&httpdate::fmt_http_date(now)) {
             headers.insert(DATE, now);
@@ -62,7 +64,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_an_answer() {
-        let bytes = Refusal::new(StatusCode::BAD_REQUEST, "x").answer(Peer { address: None });
+        let bytes =
+            Refusal::new(StatusCode::BAD_REQUEST, "x").answer(Peer { address: None }, &None);
         let mut headers = [httparse::EMPTY_HEADER; 20];
         let mut answer = httparse::Response::new(&mut headers);
         let parsed = answer.parse(&bytes).unwrap();

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::{head, intake::Intake};
-use crate::Peer;
+use crate::{Peer, access::Access};
 
 /// How long a client may be silent in a lingering close.
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
@@ -52,6 +52,7 @@ pub(super) type Unread = Arc<AtomicBool>;
 pub(super) struct Wire<S> {
     stream: S,
     peer: Peer,
+    access: Access,
     intake: Intake,
     unread: Unread,
     stall_bound: Duration,
@@ -80,10 +81,26 @@ struct Linger {
 
 impl<S> Wire<S> {
     /// A new stream to `peer`.
-    pub(super) fn new(stream: S, peer: Peer, unread: Unread, bounds: Bounds) -> Self {
+    pub(super) fn new(
+        stream: S,
+        peer: Peer,
+        access: Access,
+        unread: Unread,
+        bounds: Bounds,
+    ) -> Self {
         let intake = Intake::new(bounds.heads);
         let (stall_bound, closing) = (bounds.stall, Closing::Write);
-        Self { stream, peer, intake, unread, stall_bound, stall: None, stalled: false, closing }
+        Self {
+            stream,
+            peer,
+            access,
+            intake,
+            unread,
+            stall_bound,
+            stall: None,
+            stalled: false,
+            closing,
+        }
     }
 
     /// Passes on the outcome of a write; one that is pending for too long fails.
@@ -125,7 +142,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             }
             this.unread.store(true, Ordering::Relaxed);
             if let Some(refusal) = this.intake.take(buffer, before) {
-                this.closing = Closing::Refusing(refusal.answer(this.peer), 0);
+                this.closing = Closing::Refusing(refusal.answer(this.peer, &this.access), 0);
             }
             if buffer.filled().len() > before {
                 return Poll::Ready(Ok(()));
@@ -240,7 +257,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds { heads: head::Limits { bytes: 1000, headers: 10 }, stall: SOON };
 
     fn wire<S>(stream: S, unread: &Unread) -> Wire<S> {
-        Wire::new(stream, Peer { address: None }, Arc::clone(unread), BOUNDS)
+        Wire::new(stream, Peer { address: None }, None, Arc::clone(unread), BOUNDS)
     }
 
     #[tokio::test]

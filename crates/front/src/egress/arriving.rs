@@ -12,7 +12,10 @@ use http::{
 use ops::Following;
 
 use super::headers;
-use crate::reply::{Body, Reply};
+use crate::{
+    access::Ticket,
+    reply::{Body, Reply},
+};
 
 /// Bytes asked for in one read.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -35,15 +38,12 @@ pub(super) fn answer(file: Following) -> Reply {
 
 /// What arrives, as it arrives.
 fn pieces(file: Following) -> impl Stream<Item = Result<bytes::Bytes, ops::model::Error>> {
-    let span = tracing::Span::current();
-    futures_util::stream::try_unfold((file, 0), move |(mut file, at)| {
-        let span = span.clone();
-        async move {
-            let bytes = file.read(at, PIECE_BYTES).await.inspect_err(|error| {
-                tracing::info!(parent: &span, %error, "a file that was followed did not arrive");
-            })?;
-            let next = at + bytes.len() as u64;
-            Ok((!bytes.is_empty()).then_some((bytes, (file, next))))
-        }
+    let ticket = Ticket::current();
+    futures_util::stream::try_unfold((file, 0), move |(mut file, at)| async move {
+        let bytes = file.read(at, PIECE_BYTES).await.inspect_err(|error| {
+            ticket.within(|| tracing::info!(%error, "a file that was followed did not arrive"));
+        })?;
+        let next = at + bytes.len() as u64;
+        Ok((!bytes.is_empty()).then_some((bytes, (file, next))))
     })
 }

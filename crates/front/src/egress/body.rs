@@ -16,7 +16,7 @@ use futures_util::Stream;
 use ops::{Opened, model::Error};
 
 use super::range::Span;
-use crate::reply::Body;
+use crate::{access::Ticket, reply::Body};
 
 /// Bytes of a file that are asked for in one read.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -88,13 +88,13 @@ struct Pieces<R> {
     plan: VecDeque<Part>,
     next: Next,
     /// The request's, for what is logged: a body is polled after the request was answered.
-    span: tracing::Span,
+    ticket: Ticket,
 }
 
 impl<R: Fn(u64, usize) -> Read> Pieces<R> {
     fn new(read: R, plan: Vec<Part>) -> Self {
-        let span = tracing::Span::current();
-        let mut pieces = Self { read, plan: plan.into(), next: Next::End, span };
+        let ticket = Ticket::current();
+        let mut pieces = Self { read, plan: plan.into(), next: Next::End, ticket };
         pieces.next = pieces.begin();
         pieces
     }
@@ -128,7 +128,9 @@ impl<R: Fn(u64, usize) -> Read> Pieces<R> {
 
     /// The end of the stream, after an error that is logged here, where it is known and nobody can be told.
     fn fail(&mut self, error: Error) -> Error {
-        tracing::error!(parent: &self.span, %error, "reading content failed, the connection is cut");
+        self.ticket.within(|| {
+            tracing::error!(%error, "reading content failed, the connection is cut");
+        });
         self.plan.clear();
         self.next = Next::End;
         error

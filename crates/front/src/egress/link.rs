@@ -19,7 +19,7 @@ use percent_encoding::percent_decode_str;
 use crate::reply::Request;
 
 /// The token's header.
-const AUTHORIZATION: HeaderName = HeaderName::from_static("x-agile-authorization");
+pub(super) const AUTHORIZATION: HeaderName = HeaderName::from_static("x-agile-authorization");
 
 /// What a request shows.
 pub(super) fn shown(request: &Request, from: Option<IpAddr>) -> Shown {

@@ -15,6 +15,7 @@ mod headers;
 mod link;
 mod pace;
 mod range;
+mod recent;
 mod sandbox;
 
 use body::Part;
@@ -32,11 +33,17 @@ use ops::{
     model::{Error, FileAttrs},
 };
 use range::{Span, Wanted};
+pub(crate) use recent::Recent;
 
 use crate::{
     Front, Peer,
     reply::{Body, Reply, Request},
 };
+
+/// Answers a request from what is kept, where that is enough.
+pub(crate) fn kept<B>(front: &Front, request: &http::Request<B>) -> Option<Reply> {
+    front.recent.answer(front, request)
+}
 
 /// Answers every path that is no path of the API.
 pub(crate) async fn serve(front: &Front, peer: Peer, request: Request) -> Reply {
@@ -77,7 +84,14 @@ async fn find(front: &Front, peer: Peer, request: &Request, body: bool) -> Resul
     let shown = link::shown(request, peer.address.map(|address| address.ip()));
     // The end of a body without a length cannot be told from a cut connection before HTTP/1.1.
     let open_end = request.version() >= Version::HTTP_11;
-    front.store.get(candidates::candidates(host, &path), shown, body, open_end).await
+    let candidates = candidates::candidates(host, &path);
+    let mut found = front.store.get(candidates, shown, body, open_end).await?;
+    if let Found::File(opened) = &mut found
+        && let Some(known) = opened.take_known()
+    {
+        front.recent.keep(front, request, known);
+    }
+    Ok(found)
 }
 
 fn refuse(error: &Error) -> Reply {

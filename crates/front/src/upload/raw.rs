@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING},
 };
 use http_body_util::BodyExt;
 use ops::{PutSpec, Stored, Upload};
@@ -27,9 +27,7 @@ pub(super) async fn post(front: &Front, request: Request) -> Result<Done, Fault>
     let bytes_max = front.settings.upload_bytes_max;
     check_body(headers, &body, bytes_max)?;
     let len = http_body::Body::size_hint(&body).exact();
-    let room = front.store.check_put(&caller, &spec, len).await?;
-    let mut upload = front.store.upload(&caller)?;
-    upload.bound(room);
+    let upload = front.store.open_put(&caller, &spec, len, headers.contains_key(EXPECT)).await?;
     let stored = store(upload, body, spec, bytes_max).await?;
     Ok(vec![
         (HeaderName::from_static("x-agile-path"), coding::encode(&stored.path, coding)),

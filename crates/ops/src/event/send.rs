@@ -67,9 +67,14 @@ pub(crate) struct Bell {
 impl Bell {
     /// Something happened to files. Wakes whoever tells, now or when they are done, if there may be a callback.
     pub(crate) fn ring(&self) {
-        if self.heard.load(Ordering::Acquire) {
+        if self.is_heard() {
             self.wake.notify_one();
         }
+    }
+
+    /// Whether there may be somebody to tell.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.heard.load(Ordering::Acquire)
     }
 
     /// Something happened to callbacks. They are looked for after this, and with them what happened meanwhile.

@@ -8,9 +8,7 @@ use model::{
 };
 
 use super::{Limits, MultipartSpec};
-use crate::{
-    Detect, Room, TypeRule, content_type, namespace, put, quota, reference, tree::may_write,
-};
+use crate::{Detect, Room, TypeRule, content_type, put, quota, reference, tree::may_write};
 
 /// How often, on average, every piece of an upload may be sent again.
 const RESENT_MAX: u64 = 10;
@@ -203,7 +201,7 @@ pub(super) fn may_add<R: Read + ?Sized>(
 /// How large an upload's file may be.
 fn room<R: Read + ?Sized>(tx: &mut R, caller: &Caller, upload: &Multipart) -> Result<Room> {
     quota::room(tx, upload.account, |tx| {
-        let file = namespace::file_at(tx, upload.account, caller.top, &upload.path)?;
+        let file = tx.file(upload.account, caller.top, &upload.path)?;
         Ok(file.map(|file| file.attrs.size))
     })
 }

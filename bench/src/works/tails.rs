@@ -1,0 +1,112 @@
+//! `tails`: how long the slowest uploads of 4 KiB wait while, over the same 128 connections, others overwrite files and delete
+//! larger ones, so that the catalog compacts and the server removes what is no longer referred to.
+
+use crate::{
+    api::{Session, append},
+    compare::{Comparison, Role, Row, Turn, Unit},
+    content::Stamped,
+    http::{Answer, Connection},
+    load::{Load, Script},
+    plan::Plan,
+    process::Meter,
+    report::Part,
+    requests::{Calls, Uploads},
+    server::Home,
+    table::say,
+    target::{Against, Target},
+};
+
+const CONNECTIONS: usize = 128;
+/// Requests of a turn: of ten, seven upload, two overwrite and one deletes.
+const REQUESTS: u64 = 300_000;
+/// Of a file that is deleted: it does not live in the catalog.
+const LARGER: usize = 20_000;
+const TARGETS: [Target; 1] = [Target::at_most(Against::LongestWait, 50.0, 50.0)];
+
+/// Does the work.
+pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {
+    let home = Home::new(plan)?;
+    let server = home.serve()?;
+    let session = Session::login(server.address).await?;
+    let mut connection = Connection::open(server.address).await?;
+    for directory in ["/new", "/old", "/larger"] {
+        session.make_dir(&mut connection, directory).await?;
+    }
+    let (small, larger) = (Stamped::new(4096), Stamped::new(LARGER));
+    let requests = plan.count(REQUESTS);
+    let (olds, turns) = (requests / 5, u64::from(plan.rounds));
+    let uploads = |place, contents| Uploads { session: session.clone(), place, contents };
+
+    say("tails, making what is overwritten and deleted");
+    let old = |number: u64| ("/old".to_owned(), format!("{:07}.bin", number % olds));
+    let gone = |number: u64| ("/larger".to_owned(), format!("{number:07}.bin"));
+    let mut load = Load::open(server.address, CONNECTIONS)?;
+    // Twice: by the end, half of what the catalog holds is of no use.
+    load.send(&uploads(&old, &small), 0..2 * olds)?;
+    load.send(&uploads(&gone, &larger), 0..turns * requests / 10 + 1)?;
+
+    let new = |number: u64| ("/new".to_owned(), format!("{number:08}.bin"));
+    let token = session.token();
+    let mix = Mix {
+        new: uploads(&new, &small),
+        old: uploads(&old, &small),
+        delete: Calls::new("deleteFile", r#""result":0"#, |number, out| {
+            append(
+                out,
+                format_args!(r#""token":"{token}","path":"/larger/{:07}.bin""#, number / 10),
+            );
+        }),
+    };
+    let work = "upload 4 KiB, 128 conn., with overwriting and deleting";
+    let mut row = Row::new(work, Unit::Requests, &TARGETS);
+    for round in 0..turns {
+        say(&format!("{work}, round {}", round + 1));
+        let mut load = Load::open(server.address, CONNECTIONS)?;
+        let meter = Meter::start(server.pid())?;
+        let shown = load.send(&mix, round * requests..(round + 1) * requests)?;
+        row.turn(Role::Ours, "headwater", Turn::of(Unit::Requests, &shown, &meter.read()?));
+    }
+    server.stop()?;
+    let mut comparison = Comparison::new("tails: the longest waits");
+    comparison.notes.push(
+        "Of ten requests seven upload a new file and two overwrite one; one deletes a file of 20 kB, \
+         its wait does not count."
+            .to_owned(),
+    );
+    comparison.rows.push(row);
+    Ok(vec![Part::Comparison(comparison)])
+}
+
+struct Mix<'a> {
+    new: Uploads<'a>,
+    old: Uploads<'a>,
+    delete: Calls<'a>,
+}
+
+impl Mix<'_> {
+    fn of(&self, number: u64) -> &dyn Script {
+        match number % 10 {
+            0..7 => &self.new,
+            7..9 => &self.old,
+            _ => &self.delete,
+        }
+    }
+}
+
+impl Script for Mix<'_> {
+    fn request(&self, number: u64, out: &mut Vec<u8>) {
+        self.of(number).request(number, out);
+    }
+
+    fn tail(&self, number: u64) -> &[u8] {
+        self.of(number).tail(number)
+    }
+
+    fn check(&self, number: u64, answer: Answer<'_>) -> anyhow::Result<()> {
+        self.of(number).check(number, answer)
+    }
+
+    fn timed(&self, number: u64) -> bool {
+        number % 10 < 9
+    }
+}

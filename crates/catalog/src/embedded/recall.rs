@@ -1,0 +1,144 @@
+//! What readers looked up, remembered: small rows that are asked for again and again (accounts, directories, sessions, names
+//! of files in demand) cost a table lookup once.
+//!
+//! Only a cache, and no way around the snapshot: a remembered row counts for a read when it has not been written since
+//! it was remembered, and when it was remembered no later than the read began. Then the row is in the read's snapshot as
+//! it is here: between the two nobody wrote it, and after both nobody did either (`witness` says how that is known). What
+//! does not live here: content, which is large; the writer's own memory (`memory`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quick_cache::{Equivalent, Weighter, sync::Cache};
+
+use super::keys::Family;
+use crate::witness::Stamps;
+
+/// Memory for rows, in bytes.
+const BYTES_MAX: u64 = 8 << 20;
+/// How many rows that may come to, more or less.
+const ROWS: usize = 32 << 10;
+/// Bytes of a row beside its key and its value.
+const ROW_BYTES: usize = 160;
+/// Longest value that is remembered.
+const VALUE_BYTES_MAX: usize = 1024;
+
+/// The rows.
+pub(super) struct Recall {
+    rows: Cache<Key, Row, Weight>,
+    stamps: Arc<Stamps>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    family: u8,
+    key: Box<[u8]>,
+}
+
+#[derive(Debug, Hash)]
+struct Asked<'a> {
+    family: u8,
+    key: &'a [u8],
+}
+
+impl Equivalent<Key> for Asked<'_> {
+    fn equivalent(&self, other: &Key) -> bool {
+        self.family == other.family && self.key == &*other.key
+    }
+}
+
+/// A row as it was; `None`: it was not there.
+#[derive(Debug, Clone)]
+struct Row {
+    value: Option<Bytes>,
+    /// The last group of changes that was finished before it was looked up.
+    since: u64,
+    place: usize,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Key, Row> for Weight {
+    fn weight(&self, key: &Key, row: &Row) -> u64 {
+        (ROW_BYTES + key.key.len() + row.value.as_ref().map_or(0, Bytes::len)) as u64
+    }
+}
+
+impl Recall {
+    /// Nothing yet.
+    pub(super) fn new(stamps: Arc<Stamps>) -> Self {
+        Self { rows: Cache::with_weighter(ROWS, BYTES_MAX, Weight), stamps }
+    }
+
+    /// The last group of changes that is finished: to be asked before a snapshot is taken.
+    pub(super) fn now(&self) -> u64 {
+        self.stamps.finished()
+    }
+
+    /// A row as a snapshot has it that was taken after [`Recall::now`] was `since`.
+    pub(super) fn get(&self, family: Family, key: &[u8], since: u64) -> Option<Option<Bytes>> {
+        let row = self.rows.get(&Asked { family: family as u8, key })?;
+        let same = row.since <= since && self.stamps.at(row.place) <= row.since;
+        same.then_some(row.value)
+    }
+
+    /// Remembers a row that such a snapshot has.
+    pub(super) fn keep(&self, family: Family, key: &[u8], value: Option<&[u8]>, since: u64) {
+        if family == Family::Inline || value.is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
+            return;
+        }
+        let place = crate::witness::place(family as u8, key);
+        // Written meanwhile: this may be old already.
+        if self.stamps.at(place) <= since {
+            let value = value.map(Bytes::copy_from_slice);
+            let key = Key { family: family as u8, key: Box::from(key) };
+            self.rows.insert(key, Row { value, since, place });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: Family = Family::Names;
+
+    fn write(stamps: &Stamps, key: &'static [u8]) {
+        stamps.end(stamps.begin([(NAMES as u8, key)].into_iter()));
+    }
+
+    #[test]
+    fn a_row_counts_until_it_is_written() {
+        let stamps = Stamps::new();
+        let recall = Recall::new(Arc::clone(&stamps));
+        recall.keep(NAMES, b"k", Some(b"v"), recall.now());
+        recall.keep(NAMES, b"absent", None, recall.now());
+        assert_eq!(recall.get(NAMES, b"k", recall.now()), Some(Some(Bytes::from_static(b"v"))));
+        assert_eq!(recall.get(NAMES, b"absent", recall.now()), Some(None));
+        write(&stamps, b"other");
+        assert!(recall.get(NAMES, b"k", recall.now()).is_some());
+        let group = stamps.begin([(NAMES as u8, &b"k"[..])].into_iter());
+        assert!(recall.get(NAMES, b"k", recall.now()).is_none(), "it is being written");
+        stamps.end(group);
+        assert!(recall.get(NAMES, b"k", recall.now()).is_none());
+    }
+
+    #[test]
+    fn an_older_snapshot_gets_nothing_newer() {
+        let stamps = Stamps::new();
+        let recall = Recall::new(Arc::clone(&stamps));
+        let old = recall.now();
+        write(&stamps, b"k");
+        recall.keep(NAMES, b"k", Some(b"new"), recall.now());
+        assert!(recall.get(NAMES, b"k", recall.now()).is_some());
+        assert!(recall.get(NAMES, b"k", old).is_none(), "its snapshot may have the row before");
+        recall.keep(NAMES, b"k", Some(b"old"), old);
+        let now = recall.get(NAMES, b"k", recall.now());
+        assert_eq!(
+            now,
+            Some(Some(Bytes::from_static(b"new"))),
+            "an old reader brings nothing back"
+        );
+    }
+}
