@@ -12,6 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
+use sha2::Sha256;
 
 use crate::{Blob, Blobs, Follow, Lying, Stage, Staged, Task};
 
@@ -146,6 +147,10 @@ impl Staged for FaultyStaged {
 
     fn digest(&self) -> Digest {
         self.staged.digest()
+    }
+
+    fn hash(&self) -> Option<Sha256> {
+        self.staged.hash()
     }
 
     fn seal(self: Box<Self>) -> Task<'static, Result<BlobId>> {

@@ -15,6 +15,7 @@ use std::{fs::File, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
+use sha2::Sha256;
 
 pub use local::Local;
 
@@ -123,6 +124,10 @@ pub trait Staged: Send {
     }
     /// SHA-256 of its bytes.
     fn digest(&self) -> Digest;
+    /// SHA-256 as it is after its bytes, if the engine has it: a hash of these bytes and more can go on from there.
+    fn hash(&self) -> Option<Sha256> {
+        None
+    }
     /// Makes bytes and name durable. Afterwards it is the catalog's to refer to; an error leaves nothing behind but,
     /// at worst, garbage for the sweeper.
     ///

@@ -145,6 +145,11 @@ impl Landed {
         self.digest
     }
 
+    /// SHA-256 as it is after them, where the store has it.
+    pub(crate) fn hash(&self) -> Option<Sha256> {
+        self.staged.as_ref().and_then(|staged| staged.hash())
+    }
+
     /// The beginning of them.
     pub(crate) fn head(&self) -> &[u8] {
         &self.head

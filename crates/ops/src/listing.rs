@@ -39,8 +39,10 @@ pub struct Page {
     pub details: bool,
 }
 
-/// Takes rows as they are scanned, on a thread that may block.
+/// Takes rows as they are scanned, on a thread that may block: directories first, then files.
 pub trait Rows: Send + 'static {
+    /// So many rows will come, about: room can be made for them.
+    fn expect(&mut self, _rows: usize) {}
     /// A directory; `details` where they were asked for.
     fn directory(&mut self, name: &str, details: Option<&Directory>);
     /// A file.
@@ -78,6 +80,7 @@ impl Store {
             }
             let (account, dir) = (caller.account, at.dir.id);
             let mut listed = Listed { last: after, counts: Positions::default() };
+            rows.expect(expected(&at.dir, page));
             if which != Which::Files {
                 tx.list_directories(
                     account,
@@ -111,3 +114,18 @@ impl Store {
 
 /// Pages up to this many rows are read like any lookup; longer ones on a thread that may block.
 const SHORT_PAGE: usize = 200;
+
+/// How many rows a page will have, at most and from what is known before the scan.
+fn expected(dir: &Directory, page: Page) -> usize {
+    let of = |count: u64, after: u64| {
+        // A cookie is a number, not a count: where entries were removed, more may follow than this says.
+        usize::try_from(count.saturating_sub(after)).map_or(page.size, |left| left.min(page.size))
+    };
+    let directories = of(dir.directories, page.after.directories);
+    let files = of(dir.files, page.after.files);
+    match page.which {
+        Which::Directories => directories,
+        Which::Files => files,
+        Which::Both => directories.saturating_add(files),
+    }
+}

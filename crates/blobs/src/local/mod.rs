@@ -11,6 +11,7 @@
 //! but an id; nothing here waits for a disk on a thread of the runtime.
 
 mod durable;
+mod hasher;
 mod known;
 mod layout;
 mod open_files;

@@ -1,18 +1,21 @@
 //! Staging: takes frames over from an upload and keeps one batch of them being written while the next comes in.
 //!
-//! What does not live here: how a batch is written (`writer`), what makes it durable (`durable`). The invariants: at
-//! most one batch is being written and one is coming in, so that memory is bounded and a slow disk holds the client
-//! back; no thread waits for a client; whoever stops waiting, at whatever point, leaves a stage that can go on or be
+//! What does not live here: how a batch is written (`writer`) and hashed (`hasher`), what makes it durable (`durable`). The
+//! invariants: what is hashed and what is written are the same batches in the same order; at most one batch is being
+//! written, a few wait to be hashed and one is coming in, so that memory is bounded and a slow disk holds the client back; no thread waits for a client; whoever stops waiting, at whatever point, leaves a stage that can go on or be
 //! dropped, and dropping removes the file.
 
 use std::{io, mem, sync::Arc};
 
 use bytes::Bytes;
 use model::{BlobId, Digest, Error, Result};
+use sha2::Sha256;
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{
-    Store, blocking, durable, joined,
+    Store, blocking, durable,
+    hasher::Hasher,
+    joined,
     layout::Footer,
     trail::Trail,
     writer::{Batch, StageFile, Whole, Writer},
@@ -22,8 +25,10 @@ use crate::{Follow, Stage, Staged, Task};
 /// How much is taken over before it is written. Large enough that handing it to a thread costs nothing beside
 /// hashing it, small enough for thousands of uploads.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// How much is written before write-back is started.
-const WRITE_BACK_BYTES: u64 = 32 * 1024 * 1024;
+/// How much is written before write-back is started, when none is running.
+const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
+/// How much is written before the write-back that is running is waited for.
+const WRITE_BACK_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 type Writing = JoinHandle<Result<Box<Writer>>>;
 
@@ -33,6 +38,7 @@ pub(super) struct LocalStage {
     id: BlobId,
     batch: Batch,
     writer: State,
+    hasher: Hasher,
     write_back: WriteBack,
     /// For those who read along.
     trail: Option<Arc<Trail>>,
@@ -49,8 +55,8 @@ enum State {
 
 impl LocalStage {
     pub(super) fn new(store: Arc<Store>, id: BlobId) -> Self {
-        let (batch, write_back) = (Batch::default(), WriteBack::default());
-        Self { store, id, batch, writer: State::New, write_back, trail: None }
+        let (batch, hasher, write_back) = Default::default();
+        Self { store, id, batch, writer: State::New, hasher, write_back, trail: None }
     }
 
     /// Hands a full batch to a thread, once the one before is written.
@@ -59,12 +65,15 @@ impl LocalStage {
         if self.batch.bytes() < BATCH_BYTES {
             return Ok(());
         }
+        self.hasher.room().await?;
         let (begun, store) = (self.begun(), Arc::clone(&self.store));
         let batch = mem::take(&mut self.batch);
+        let (bytes, frames) = (batch.bytes() as u64, batch.into_frames());
+        self.hasher.push(&frames);
         self.writer = State::Busy(tokio::task::spawn_blocking(move || {
-            store.room.takes(batch.bytes() as u64)?;
+            store.room.takes(bytes)?;
             let mut writer = begun()?;
-            writer.write(batch)?;
+            writer.write(&frames)?;
             Ok(writer)
         }));
         Ok(())
@@ -103,14 +112,16 @@ impl LocalStage {
         self.settle().await?;
         // Waited for, because a write-back that fails after this would be the only one to be told.
         self.write_back.end().await?;
+        let hash = self.hasher.end().await?;
         let (begun, store) = (self.begun(), Arc::clone(&self.store));
         let batch = mem::take(&mut self.batch);
-        let Whole { file, footer } = blocking(move || {
+        let Whole { file, footer, hash } = blocking(move || {
             store.room.takes(batch.bytes() as u64)?;
-            begun()?.finish(batch)
+            begun()?.finish(batch, hash)
         })
         .await?;
-        Ok(Box::new(LocalStaged { store: Arc::clone(&self.store), footer, file: Some(file) }))
+        let (store, file) = (Arc::clone(&self.store), Some(file));
+        Ok(Box::new(LocalStaged { store, footer, hash, file }))
     }
 }
 
@@ -163,10 +174,12 @@ struct WriteBack {
 }
 
 impl WriteBack {
-    /// Begins write-back when enough was written since the last one, which is waited for: a disk slower than the
-    /// client holds the client back.
+    /// Begins write-back when enough was written since the last one, so that the disk is never idle for long. When much
+    /// was written, the last one is waited for: a disk slower than the client holds the client back.
     async fn advance(&mut self, writer: &Writer) -> Result<()> {
-        if writer.len() - self.begun_at >= WRITE_BACK_BYTES {
+        let written = writer.len() - self.begun_at;
+        let idle = self.task.as_ref().is_none_or(JoinHandle::is_finished);
+        if written >= if idle { WRITE_BACK_BYTES } else { WRITE_BACK_BYTES_MAX } {
             self.end().await?;
             self.begun_at = writer.len();
             let file = Arc::clone(writer.file());
@@ -188,6 +201,7 @@ impl WriteBack {
 struct LocalStaged {
     store: Arc<Store>,
     footer: Footer,
+    hash: Sha256,
     /// `None` once it is being sealed.
     file: Option<StageFile>,
 }
@@ -199,6 +213,10 @@ impl Staged for LocalStaged {
 
     fn digest(&self) -> Digest {
         self.footer.digest
+    }
+
+    fn hash(&self) -> Option<Sha256> {
+        Some(self.hash.clone())
     }
 
     fn seal(mut self: Box<Self>) -> Task<'static, Result<BlobId>> {

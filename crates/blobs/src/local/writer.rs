@@ -1,8 +1,9 @@
-//! The file of a stage, and who writes it: hashing, block checksums and large writes, on a blocking thread.
+//! The file of a stage, and who writes it: block checksums and large writes, on a blocking thread.
 //!
-//! What does not live here: when a batch is written, and by which thread (`stage`); syncing (`durable`). The
+//! What does not live here: when a batch is written, and by which thread (`stage`); syncing (`durable`); hashing, but of
+//! the last batch (`hasher`). The
 //! invariants: a [`StageFile`] that was not sealed removes its file when dropped, wherever and however that happens;
-//! what is written, what is hashed and what the blocks are summed from are the same bytes in the same order.
+//! what is written and what the blocks are summed from are the same bytes in the same order.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -18,7 +19,7 @@ use model::{BlobId, Digest, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    layout::{BLOCK_BYTES, BLOCK_LOG2, Footer, Sums},
+    layout::{BLOCK_LOG2, Footer, Sums},
     trail::Trail,
 };
 
@@ -90,7 +91,7 @@ impl Batch {
         self.bytes
     }
 
-    fn into_frames(mut self) -> Vec<Bytes> {
+    pub(super) fn into_frames(mut self) -> Vec<Bytes> {
         self.end_small();
         self.frames
     }
@@ -106,13 +107,14 @@ impl Batch {
 pub(super) struct Whole {
     pub file: StageFile,
     pub footer: Footer,
+    /// After the bytes.
+    pub hash: Sha256,
 }
 
 /// Writes one blob. Every method blocks. After an error it is of no use but to be dropped.
 pub(super) struct Writer {
     file: StageFile,
     id: BlobId,
-    hash: Sha256,
     sums: Sums,
     len: u64,
     trail: Option<Arc<Trail>>,
@@ -122,7 +124,7 @@ impl Writer {
     /// Begins the blob `id` in a new file `path`; `trail` is told what is in it.
     pub(super) fn create(path: PathBuf, id: BlobId, trail: Option<Arc<Trail>>) -> Result<Self> {
         let file = StageFile::create(path)?;
-        Ok(Self { file, id, hash: Sha256::new(), sums: Sums::default(), len: 0, trail })
+        Ok(Self { file, id, sums: Sums::default(), len: 0, trail })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -133,15 +135,11 @@ impl Writer {
         self.file.file()
     }
 
-    /// Writes and hashes a batch.
-    pub(super) fn write(&mut self, batch: Batch) -> Result<()> {
-        for frame in batch.into_frames() {
-            // A block at a time, so that the second look at it finds it in the core's cache.
-            for block in frame.chunks(BLOCK_BYTES) {
-                self.hash.update(block);
-                self.sums.update(block);
-            }
-            self.file.file.write_all_at(&frame, self.len)?;
+    /// Writes a batch.
+    pub(super) fn write(&mut self, frames: &[Bytes]) -> Result<()> {
+        for frame in frames {
+            self.sums.update(frame);
+            self.file.file.write_all_at(frame, self.len)?;
             self.len += frame.len() as u64;
         }
         if let Some(trail) = &self.trail {
@@ -150,12 +148,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the last batch and the trailer.
-    pub(super) fn finish(mut self, batch: Batch) -> Result<Whole> {
-        self.write(batch)?;
-        let digest = Digest(self.hash.finalize().into());
+    /// Writes the last batch and the trailer; `hash` has taken everything before it.
+    pub(super) fn finish(mut self, batch: Batch, mut hash: Sha256) -> Result<Whole> {
+        let frames = batch.into_frames();
+        frames.iter().for_each(|frame| hash.update(frame));
+        self.write(&frames)?;
+        let digest = Digest(hash.clone().finalize().into());
         let footer = Footer { id: self.id, len: self.len, digest, block_log2: BLOCK_LOG2 };
         self.file.file.write_all_at(&self.sums.into_trailer(&footer), self.len)?;
-        Ok(Whole { file: self.file, footer })
+        Ok(Whole { file: self.file, footer, hash })
     }
 }

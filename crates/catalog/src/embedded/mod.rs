@@ -16,6 +16,7 @@ mod memory;
 mod options;
 mod overlay;
 mod recall;
+mod recent;
 mod record;
 mod room;
 mod rows;

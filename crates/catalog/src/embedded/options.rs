@@ -7,8 +7,8 @@
 //! nothing else.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode,
-    DataBlockIndexType, LogLevel,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType,
+    DBRecoveryMode, DataBlockIndexType, LogLevel,
 };
 
 use model::Result;
@@ -18,6 +18,9 @@ use super::keys::Family;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+
+/// Blocks of tables that are scanned; the others have RocksDB's 4 KiB.
+const SCANNED_BLOCK_BYTES: usize = 16 << 10;
 
 /// What an operator may have a reason to change; all in bytes, or bytes a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +91,13 @@ impl Options {
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         table.set_format_version(5);
+        // In partitions of 4 KiB, the top level of each table's kept in the cache. Whole, the filter of a table is larger
+        // than a shard of the cache: with a million names nearly every lookup read it from the file again (three
+        // quarters of the time of adding files to the catalog).
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(4096);
+        table.set_pin_top_level_index_and_filter(true);
         let mut cf = rocksdb::Options::default();
         match family {
             // Looked up by whole key, often in vain: a new name is looked for in every upload.
@@ -104,8 +114,10 @@ impl Options {
                 cf.set_memtable_prefix_bloom_ratio(0.02);
                 cf.set_memtable_whole_key_filtering(true);
             }
-            // Scanned, or too small to matter.
-            Family::Meta | Family::Numbers | Family::Doomed | Family::Events | Family::Jobs => {}
+            // Scanned: longer blocks are fewer reads and fewer checks for a page, and compress better.
+            Family::Numbers => table.set_block_size(SCANNED_BLOCK_BYTES),
+            // Too small to matter.
+            Family::Meta | Family::Doomed | Family::Events | Family::Jobs => {}
         }
         cf.set_block_based_table_factory(&table);
         cf.set_compression_type(DBCompressionType::Lz4);

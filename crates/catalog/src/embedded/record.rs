@@ -6,8 +6,6 @@
 //! Invariant: whatever can be put can be read back equal. Layouts are at version 1 unless they say what
 //! came later.
 
-use std::borrow::Cow;
-
 use model::{
     Account, AccountId, BlobId, Content, ContentType, Digest, DirId, Directory, Error, Extent,
     File, FileAttrs, InlineId, KeyPair, Owner, Quota, Result, Secret, Session, SessionOrigin, Time,
@@ -44,7 +42,7 @@ impl Record<'_> for Entry {
             Entry::File(file) => {
                 out.byte(2);
                 out.varint(file.number);
-                write_attrs(&file.attrs, out);
+                Attrs::of(&file.attrs).write(out);
                 write_content(&file.content, out);
             }
         }
@@ -55,7 +53,7 @@ impl Record<'_> for Entry {
             1 => Ok(Entry::Directory { id: DirId(from.varint()?), number: from.varint()? }),
             2 => Ok(Entry::File(File {
                 number: from.varint()?,
-                attrs: read_attrs(from)?,
+                attrs: Attrs::read(from)?.owned()?,
                 content: read_content(from)?,
             })),
             other => Err(from.damaged(&format!("has kind {other}"))),
@@ -63,27 +61,62 @@ impl Record<'_> for Entry {
     }
 }
 
-fn write_attrs(attrs: &FileAttrs, out: &mut Out) {
-    write_owner(attrs.owner, out);
-    out.varint(attrs.size);
-    out.fixed(&attrs.checksum.0);
-    out.text(attrs.content_type.as_str());
-    out.varint(attrs.ctime);
-    out.varint(attrs.mtime);
+/// [`FileAttrs`] as they are stored, the content type not looked at yet: a listing reads thousands of these and sees the
+/// same few types again and again (`recent`).
+pub(super) struct Attrs<'a> {
+    /// As in [`FileAttrs`].
+    pub(super) owner: Owner,
+    /// As in [`FileAttrs`].
+    pub(super) size: u64,
+    /// As in [`FileAttrs`].
+    pub(super) checksum: Digest,
+    /// What is one, unless the record is damaged.
+    pub(super) content_type: &'a str,
+    /// As in [`FileAttrs`].
+    pub(super) ctime: u64,
+    /// As in [`FileAttrs`].
+    pub(super) mtime: u64,
 }
 
-fn read_attrs(from: &mut In<'_>) -> Result<FileAttrs> {
-    Ok(FileAttrs {
-        owner: read_owner(from)?,
-        size: from.varint()?,
-        checksum: Digest(from.array()?),
-        content_type: {
-            let text = from.text()?;
-            ContentType::parse(text).map_err(|_| from.damaged("has an invalid content type"))?
-        },
-        ctime: from.varint()?,
-        mtime: from.varint()?,
-    })
+impl<'a> Attrs<'a> {
+    /// Attributes, to be written.
+    pub(super) fn of(attrs: &'a FileAttrs) -> Self {
+        let &FileAttrs { owner, size, checksum, ref content_type, ctime, mtime } = attrs;
+        Self { owner, size, checksum, content_type: content_type.as_str(), ctime, mtime }
+    }
+
+    fn write(&self, out: &mut Out) {
+        write_owner(self.owner, out);
+        out.varint(self.size);
+        out.fixed(&self.checksum.0);
+        out.text(self.content_type);
+        out.varint(self.ctime);
+        out.varint(self.mtime);
+    }
+
+    fn read(from: &mut In<'a>) -> Result<Self> {
+        Ok(Self {
+            owner: read_owner(from)?,
+            size: from.varint()?,
+            checksum: Digest(from.array()?),
+            content_type: from.text()?,
+            ctime: from.varint()?,
+            mtime: from.varint()?,
+        })
+    }
+
+    /// The attributes by themselves.
+    pub(super) fn owned(&self) -> Result<FileAttrs> {
+        let &Self { owner, size, checksum, content_type, ctime, mtime } = self;
+        let content_type = read_content_type(content_type)?;
+        Ok(FileAttrs { owner, size, checksum, content_type, ctime, mtime })
+    }
+}
+
+/// A content type as it was stored.
+pub(super) fn read_content_type(text: &str) -> Result<ContentType> {
+    let damaged = |_| Error::Damaged("file record has an invalid content type".to_owned());
+    ContentType::parse(text).map_err(damaged)
 }
 
 pub(super) fn write_owner(owner: Owner, out: &mut Out) {
@@ -131,7 +164,7 @@ pub(super) struct FileRow<'a> {
     /// The file's name.
     pub(super) name: &'a str,
     /// What listings show.
-    pub(super) attrs: Cow<'a, FileAttrs>,
+    pub(super) attrs: Attrs<'a>,
 }
 
 impl<'a> Record<'a> for FileRow<'a> {
@@ -140,11 +173,11 @@ impl<'a> Record<'a> for FileRow<'a> {
 
     fn write(&self, out: &mut Out) {
         out.text(self.name);
-        write_attrs(&self.attrs, out);
+        self.attrs.write(out);
     }
 
     fn read(_: u8, from: &mut In<'a>) -> Result<Self> {
-        Ok(Self { name: from.text()?, attrs: Cow::Owned(read_attrs(from)?) })
+        Ok(Self { name: from.text()?, attrs: Attrs::read(from)? })
     }
 }
 

@@ -15,7 +15,7 @@ use super::codec::{decode, encode};
 use super::events::Callbacks;
 use super::fault;
 use super::keys::{self, Family};
-use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
+use super::record::{Attrs, DirectoryRow, Entry, FileRow, Number, Payload};
 use super::source::{Frozen, Source, handle};
 use super::upload_record::UploadRow;
 use crate::Place;
@@ -76,7 +76,7 @@ pub(super) fn stored(row: &Row) -> Option<(Family, Vec<u8>, Vec<u8>)> {
             (Names, place(*account, *dir, name), encode(&entry))
         }
         Row::FileRow(account, dir, number, name, attrs) => {
-            let row = FileRow { name, attrs: std::borrow::Cow::Borrowed(attrs) };
+            let row = FileRow { name, attrs: Attrs::of(attrs) };
             (Numbers, keys::number(*account, *dir, Kind::File, *number), encode(&row))
         }
         Row::DirectoryRow(account, dir, number, name, id) => {
@@ -240,7 +240,7 @@ fn number(key: &[u8], value: &[u8]) -> Result<Row> {
         }
         2 => {
             let row: FileRow<'_> = decode(value)?;
-            Row::FileRow(account, dir, number, row.name.to_owned(), row.attrs.into_owned())
+            Row::FileRow(account, dir, number, row.name.to_owned(), row.attrs.owned()?)
         }
         _ => return Err(unknown()),
     })

@@ -16,7 +16,7 @@ use model::{
 
 use super::codec::{Record, encode};
 use super::keys::{self, Family};
-use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
+use super::record::{Attrs, DirectoryRow, Entry, FileRow, Number, Payload};
 use super::rows;
 use super::source::Group;
 use super::view::View;
@@ -87,7 +87,7 @@ impl View<Group<'_>> {
 
     /// Writes a file to both indices.
     fn index_file(&mut self, place: Place<'_>, file: File) {
-        let row = FileRow { name: place.name, attrs: std::borrow::Cow::Borrowed(&file.attrs) };
+        let row = FileRow { name: place.name, attrs: Attrs::of(&file.attrs) };
         let key = keys::number(place.account, place.dir, Kind::File, file.number);
         self.put(Family::Numbers, key, &row);
         self.put(Family::Names, keys::name(place), &Entry::File(file));

@@ -14,6 +14,7 @@ use model::{
 
 use super::codec::{Record, decode};
 use super::keys::{self, Family};
+use super::recent::Recent;
 use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
 use super::source::{Source, Visit};
 use crate::{Place, Read, Witness};
@@ -261,9 +262,10 @@ impl<S: Source> Read for View<S> {
         limit: usize,
         visit: &mut dyn FnMut(u64, &str, &FileAttrs),
     ) -> Result<()> {
+        let mut recent = Recent::default();
         self.rows((account, dir, Kind::File), after, limit, &mut |number, value| {
             let row: FileRow<'_> = decode(value)?;
-            visit(number, row.name, &row.attrs);
+            visit(number, row.name, recent.read(&row.attrs)?);
             Ok(())
         })
     }

@@ -9,7 +9,6 @@ use super::{
     Call, Failure, Outcome,
     answer::{INTERNAL_ERROR, Version},
     coerce::pair_cookie_text,
-    json::Json,
     rows::{KindRows, PathRows},
 };
 
@@ -49,14 +48,12 @@ pub(super) async fn list_path(call: &Call<'_>, caller: &Caller) -> Outcome {
     let stat = call.args.boolean("stat")?;
     let page =
         Page { which: Which::Both, after: Positions { directories, files }, size, details: stat };
-    let mut dirs = call.answer();
-    dirs.raw(r#"{"code":0,"dirs":["#);
-    let nested = call.to.version == Version::One;
-    let files = Json::default();
-    let rows = PathRows { dirs, files, stat, nested, dir_comma: "", file_comma: "" };
+    let mut out = call.answer();
+    out.raw(r#"{"code":0,"#);
+    let rows = PathRows::new(out, stat, call.to.version == Version::One);
     let (rows, listed) = call.front.store.list(caller, &path, page, rows).await?;
-    let mut out = rows.dirs;
-    out.raw(r#"],"files":["#).append(&rows.files).raw(r#"],"cookie":"#);
+    let mut out = rows.close();
+    out.raw(r#","cookie":"#);
     if is_full(listed.counts.directories, size) || is_full(listed.counts.files, size) {
         out.string(&pair_cookie_text(listed.last.directories, listed.last.files));
     } else {

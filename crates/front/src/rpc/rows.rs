@@ -42,7 +42,19 @@ pub(super) struct KindRows {
     pub(super) comma: &'static str,
 }
 
+/// Rows that room is made for before they come, at most.
+const EXPECTED_MAX: usize = 16 * 1024;
+
+/// About how much room rows take: names of two dozen bytes.
+fn room(rows: usize, stat: bool) -> usize {
+    rows.min(EXPECTED_MAX) * if stat { 256 } else { 56 }
+}
+
 impl Rows for KindRows {
+    fn expect(&mut self, rows: usize) {
+        self.out.expect(room(rows, self.stat));
+    }
+
     fn directory(&mut self, name: &str, details: Option<&Directory>) {
         self.out.raw(self.comma).raw(r#"{"name":"#).string(name).raw(r#","type":1"#);
         if let Some(dir) = details.filter(|_| self.stat) {
@@ -66,21 +78,60 @@ impl Rows for KindRows {
     }
 }
 
-/// Rows of `listPath`: with `stat`, the fields stand beside the name.
+/// Rows of `listPath`: with `stat`, the fields stand beside the name. Directories come first, so both lists are written
+/// into one text.
 pub(super) struct PathRows {
-    pub(super) dirs: Json,
-    pub(super) files: Json,
+    pub(super) out: Json,
     pub(super) stat: bool,
     /// Callers of JSON-RPC 1.0 read the fields from an object `stat` (section 11); they get both.
     pub(super) nested: bool,
-    pub(super) dir_comma: &'static str,
-    pub(super) file_comma: &'static str,
+    /// What stands before the next row.
+    pub(super) before: Before,
+}
+
+/// Where the text of a `listPath` is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    FirstDirectory,
+    Directory,
+    File,
+}
+
+impl PathRows {
+    /// After the beginning of an answer.
+    pub(super) fn new(mut out: Json, stat: bool, nested: bool) -> Self {
+        out.raw(r#""dirs":["#);
+        Self { out, stat, nested, before: Before::FirstDirectory }
+    }
+
+    /// The text, with both lists closed.
+    pub(super) fn close(mut self) -> Json {
+        self.end_directories();
+        self.out.raw("]");
+        self.out
+    }
+
+    /// Whether the directories were not ended before.
+    fn end_directories(&mut self) -> bool {
+        let ends = self.before != Before::File;
+        if ends {
+            self.out.raw(r#"],"files":["#);
+            self.before = Before::File;
+        }
+        ends
+    }
 }
 
 impl Rows for PathRows {
+    fn expect(&mut self, rows: usize) {
+        self.out.expect(room(rows, self.stat) * if self.nested { 2 } else { 1 });
+    }
+
     fn directory(&mut self, name: &str, details: Option<&Directory>) {
-        let out = &mut self.dirs;
-        out.raw(self.dir_comma).raw(r#"{"name":"#).string(name);
+        let out = &mut self.out;
+        let comma = if self.before == Before::FirstDirectory { "" } else { "," };
+        self.before = Before::Directory;
+        out.raw(comma).raw(r#"{"name":"#).string(name);
         if let Some(dir) = details.filter(|_| self.stat) {
             out.raw(",");
             directory_fields(out, dir);
@@ -91,12 +142,12 @@ impl Rows for PathRows {
             }
         }
         out.raw("}");
-        self.dir_comma = ",";
     }
 
     fn file(&mut self, name: &str, attrs: &FileAttrs) {
-        let out = &mut self.files;
-        out.raw(self.file_comma).raw(r#"{"name":"#).string(name);
+        let comma = if self.end_directories() { "" } else { "," };
+        let out = &mut self.out;
+        out.raw(comma).raw(r#"{"name":"#).string(name);
         if self.stat {
             out.raw(",");
             file_fields(out, attrs);
@@ -110,7 +161,6 @@ impl Rows for PathRows {
             }
         }
         out.raw("}");
-        self.file_comma = ",";
     }
 }
 
@@ -139,11 +189,9 @@ mod tests {
     }
 
     fn fill(rows: &mut impl Rows, details: bool) {
-        let dir = Directory::new(DirId(7), OWNER, 5);
-        for name in ["steve", "a\"\n\u{2028}"] {
-            rows.directory(name, details.then_some(&dir));
-            rows.file(name, &file());
-        }
+        let (dir, names) = (Directory::new(DirId(7), OWNER, 5), ["steve", "a\"\n\u{2028}"]);
+        names.iter().for_each(|name| rows.directory(name, details.then_some(&dir)));
+        names.iter().for_each(|name| rows.file(name, &file()));
     }
 
     #[test]
@@ -152,7 +200,7 @@ mod tests {
         fill(&mut rows, false);
         let row = |name: &str, kind| format!(r#"{{"name":{name},"type":{kind}}}"#);
         let (plain, odd) = (r#""steve""#, r#""a\"\n\u2028""#);
-        let all = [row(plain, 1), row(plain, 2), row(odd, 1), row(odd, 2)];
+        let all = [row(plain, 1), row(odd, 1), row(plain, 2), row(odd, 2)];
         assert_eq!(text(rows.out), all.join(","));
     }
 
@@ -174,18 +222,17 @@ mod tests {
     #[test]
     fn path_rows() {
         let rows = |stat, nested| {
-            let (dirs, files) = (Json::default(), Json::default());
-            let mut rows = PathRows { dirs, files, stat, nested, dir_comma: "", file_comma: "" };
+            let mut rows = PathRows::new(Json::default(), stat, nested);
             fill(&mut rows, stat);
-            (format!("[{}]", text(rows.dirs)), format!("[{}]", text(rows.files)))
+            text(rows.close())
         };
         let odd = r#""a\"\n\u2028""#;
         let names = format!(r#"[{{"name":"steve"}},{{"name":{odd}}}]"#);
-        assert_eq!(rows(false, false), (names.clone(), names));
+        assert_eq!(rows(false, false), format!(r#""dirs":{names},"files":{names}"#));
         for nested in [false, true] {
-            let (dirs, files) = rows(true, nested);
-            let dirs: serde_json::Value = serde_json::from_str(&dirs).unwrap();
-            let files: serde_json::Value = serde_json::from_str(&files).unwrap();
+            let both = format!("{{{}}}", rows(true, nested));
+            let both: serde_json::Value = serde_json::from_str(&both).unwrap();
+            let (dirs, files) = (&both["dirs"], &both["files"]);
             assert_eq!(dirs[0]["uid"], 12_020);
             assert_eq!(files[1]["checksum"], SHA);
             assert_eq!(files[1]["mimetype"], "image/jpeg");
@@ -199,5 +246,17 @@ mod tests {
                 assert!(dirs[0].get("stat").is_none() && files[0].get("stat").is_none());
             }
         }
+    }
+
+    #[test]
+    fn path_rows_of_one_kind_or_none() {
+        let empty = || PathRows::new(Json::default(), false, false);
+        assert_eq!(text(empty().close()), r#""dirs":[],"files":[]"#);
+        let mut rows = empty();
+        rows.file("f", &file());
+        assert_eq!(text(rows.close()), r#""dirs":[],"files":[{"name":"f"}]"#);
+        let mut rows = empty();
+        rows.directory("d", None);
+        assert_eq!(text(rows.close()), r#""dirs":[{"name":"d"}],"files":[]"#);
     }
 }

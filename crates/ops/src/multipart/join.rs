@@ -4,8 +4,8 @@
 //! Nothing here is needed to find work again: after a restart the catalog says which uploads are COMPLETE or JOIN.
 
 use std::{
-    collections::{HashSet, VecDeque},
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,13 +14,13 @@ use model::{
     UploadId, UploadState, limits, multipart as codes,
 };
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinHandle};
 
 use super::{prefix::Prefix, rules};
 use crate::{Store, content_type};
 
-/// Bytes read, verified and hashed at a time.
-const READ_BYTES: usize = 1024 * 1024;
+/// Bytes read and verified while as many are hashed.
+const READ_BYTES: usize = 2 * 1024 * 1024;
 /// Before an upload that could not go on for a passing reason is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -35,24 +35,52 @@ pub struct Joiner {
 struct Waiting {
     queue: VecDeque<UploadId>,
     queued: HashSet<UploadId>,
+    /// Uploads that someone is at work on, and whether something happened to them since.
+    busy: HashMap<UploadId, bool>,
+}
+
+impl Waiting {
+    /// Whether it has to be told that there is work.
+    fn wake(&mut self, id: UploadId) -> bool {
+        if let Some(again) = self.busy.get_mut(&id) {
+            *again = true;
+            return false;
+        }
+        let new = self.queued.insert(id);
+        if new {
+            self.queue.push_back(id);
+        }
+        new
+    }
 }
 
 impl Joiner {
     /// Something happened to an upload.
     pub(crate) fn wake(&self, id: UploadId) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.queued.insert(id) {
-            waiting.queue.push_back(id);
+        if self.waiting().wake(id) {
             self.notify.notify_one();
         }
+    }
+
+    /// Nobody is at work on an upload any more. Until then nobody else is given it: two would hash it twice.
+    fn done(&self, id: UploadId) {
+        let mut waiting = self.waiting();
+        if waiting.busy.remove(&id).unwrap_or_default() && waiting.wake(id) {
+            self.notify.notify_one();
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn next(&self) -> UploadId {
         loop {
             {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut waiting = self.waiting();
                 if let Some(id) = waiting.queue.pop_front() {
                     waiting.queued.remove(&id);
+                    waiting.busy.insert(id, false);
                     if !waiting.queue.is_empty() {
                         self.notify.notify_one();
                     }
@@ -81,7 +109,9 @@ impl Store {
     pub async fn join_multiparts(&self) {
         loop {
             let id = self.0.joiner.next().await;
-            if let Err(error) = self.advance(id).await {
+            let advanced = self.advance(id).await;
+            self.0.joiner.done(id);
+            if let Err(error) = advanced {
                 tracing::error!(%error, upload = %id.to_hex(), "putting an upload together");
                 tokio::time::sleep(PAUSE).await;
                 self.0.joiner.wake(id);
@@ -144,17 +174,19 @@ impl Store {
     async fn hash_blob(&self, state: &mut Sha256, extent: model::Extent) -> Result<()> {
         let blob = self.0.blobs.open(extent.blob).await?;
         let mut offset = 0;
+        // One part is hashed while the next is read.
+        let mut hashing: Option<JoinHandle<Sha256>> = None;
         while offset < extent.len {
             let left = usize::try_from(extent.len - offset).unwrap_or(usize::MAX);
             let bytes = blob.read(offset, left.min(READ_BYTES)).await?;
             offset += bytes.len() as u64;
-            let mut taken = std::mem::take(state);
-            let hashed = tokio::task::spawn_blocking(move || {
+            let mut taken = hashed(hashing.take(), state).await?;
+            hashing = Some(tokio::task::spawn_blocking(move || {
                 taken.update(&bytes);
                 taken
-            });
-            *state = hashed.await.map_err(|e| Error::Storage(format!("hashing ended: {e}")))?;
+            }));
         }
+        *state = hashed(hashing, state).await?;
         Ok(())
     }
 
@@ -225,6 +257,14 @@ impl Store {
     }
 }
 
+/// The state that a thread goes on with, or the one that was not given to a thread yet.
+async fn hashed(hashing: Option<JoinHandle<Sha256>>, state: &mut Sha256) -> Result<Sha256> {
+    match hashing {
+        None => Ok(std::mem::take(state)),
+        Some(hashing) => hashing.await.map_err(|e| Error::Storage(format!("hashing ended: {e}"))),
+    }
+}
+
 /// The pieces from the first to the last before a gap. `None`: the upload is over or gone.
 fn reach(tx: &mut dyn catalog::Read, id: UploadId) -> Result<Option<(Multipart, Vec<Piece>)>> {
     let Some(upload) = tx.upload(id)? else { return Ok(None) };
@@ -250,4 +290,27 @@ fn caller_of(tx: &mut dyn catalog::Tx, upload: &Multipart, now: Time) -> Result<
     let account = tx.account(upload.account)?.ok_or(Error::NoSuchAccount)?;
     let caller = crate::session::caller_of(user, account, None, now, &TreePath::root());
     Ok(Caller { root: TreePath::root(), owner: upload.owner, ..caller })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_upload_is_in_one_hand_at_a_time() {
+        let (joiner, ids) = (Joiner::default(), [UploadId([1; 16]), UploadId([2; 16])]);
+        joiner.wake(ids[0]);
+        joiner.wake(ids[0]);
+        assert_eq!(joiner.next().await, ids[0]);
+        joiner.wake(ids[0]);
+        joiner.wake(ids[1]);
+        assert_eq!(joiner.next().await, ids[1], "the first is being worked on");
+        assert!(joiner.waiting().queue.is_empty());
+        joiner.done(ids[0]);
+        assert_eq!(joiner.next().await, ids[0], "something happened to it meanwhile");
+        joiner.done(ids[0]);
+        joiner.done(ids[1]);
+        let waiting = joiner.waiting();
+        assert!(waiting.queue.is_empty() && waiting.queued.is_empty() && waiting.busy.is_empty());
+    }
 }

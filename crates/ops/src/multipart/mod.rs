@@ -2,12 +2,16 @@
 //!
 //! Pieces stay where they were put when they arrived: completing an upload moves no byte. The rules are plain functions
 //! over a transaction in `rules`; putting a completed upload together, in the background, is `join`; the checksum of the
-//! whole, which runs ahead of completion, is `prefix`; clean-up is `expire`.
+//! whole, which runs ahead of completion, is `prefix`; which of the pieces that arrive goes first is `turns`; clean-up is
+//! `expire`.
 
 mod expire;
 mod join;
 mod prefix;
 mod rules;
+mod turns;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use model::{Caller, Digest, Error, Multipart, Piece, Result, TreePath, UploadId, limits};
@@ -18,6 +22,7 @@ pub use join::Joiner;
 pub(crate) use prefix::Prefixes;
 pub use rules::PieceSpec;
 pub(crate) use rules::holds;
+pub(crate) use turns::Turns;
 
 /// Limits of multipart uploads, with their units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +76,7 @@ pub struct PieceUpload {
     spec: PieceSpec,
     landing: Landing,
     room: Room,
+    gate: Arc<turns::Gate>,
     slot: Slot,
 }
 
@@ -156,7 +162,8 @@ impl Store {
         self.may_grow(crate::quota::at_least(said.len))?;
         let slot = self.0.slots.take(caller.account)?;
         let landing = Landing::blob(self, caller.account);
-        Ok(PieceUpload { store: self.clone(), caller: caller.clone(), spec, landing, room, slot })
+        let (store, caller, gate) = (self.clone(), caller.clone(), self.0.turns.of(spec.upload));
+        Ok(PieceUpload { store, caller, spec, landing, room, gate, slot })
     }
 
     /// Completes an upload: from now on it is put together in the background. Returns its number of pieces.
@@ -205,6 +212,7 @@ impl PieceUpload {
             return Err(Error::PieceTooLarge);
         }
         self.room.takes(size)?;
+        let _turn = self.gate.turn(self.spec.number).await;
         self.landing.write(bytes).await
     }
 
@@ -224,11 +232,15 @@ impl PieceUpload {
         let (size, checksum) = (landed.size(), landed.digest());
         let spec = PieceSpec { len: Some(size), ..self.spec };
         let (limits, now) = (store.0.limits.multipart, store.now());
-        landed
+        let hash = landed.hash().filter(|_| spec.number == 1);
+        let content = landed
             .place(&store, move |tx, content| {
                 rules::add(tx, &caller, &spec, checksum, &content, limits, now)
             })
             .await?;
+        if let Some(hash) = hash {
+            store.0.prefixes.begin(spec.upload, content, hash);
+        }
         store.0.joiner.wake(spec.upload);
         Ok((size, checksum))
     }

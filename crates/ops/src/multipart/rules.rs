@@ -214,7 +214,7 @@ pub(super) fn add(
     content: &Content,
     limits: Limits,
     now: Time,
-) -> Result<()> {
+) -> Result<PieceContent> {
     let Spot { mut upload, old, .. } = may_add(tx, caller, spec, limits)?;
     let content = match content {
         Content::Blobs(extents) => {
@@ -241,7 +241,8 @@ pub(super) fn add(
     upload.pieces += u32::from(old.is_none());
     upload.highest = upload.highest.max(spec.number);
     upload.bytes = upload.bytes - old.map_or(0, |piece| piece.size) + size;
-    tx.put_upload(&upload).map(drop)
+    tx.put_upload(&upload)?;
+    Ok(content)
 }
 
 pub(super) fn complete(tx: &mut dyn Tx, caller: &Caller, id: UploadId, now: Time) -> Result<u32> {
