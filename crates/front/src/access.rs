@@ -121,6 +121,8 @@ pub(crate) struct Line {
     status: Option<u16>,
     code: Option<String>,
     sent: u64,
+    /// Counts the answers of its connection that are given.
+    ended: Option<Arc<AtomicU64>>,
 }
 
 impl Line {
@@ -129,6 +131,23 @@ impl Line {
         front: &Front,
         peer: Peer,
         request: &http::Request<B>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        let (method, path) = (request.method().clone(), request.uri().path());
+        Self::new(front, peer, method, path, Some(meter))
+    }
+
+    /// Begins the line of a request without a body; `None`: that is no method.
+    pub(crate) fn of(front: &Front, peer: Peer, method: &str, path: &str) -> Option<Self> {
+        let method = Method::from_bytes(method.as_bytes()).ok()?;
+        Some(Self::new(front, peer, method, path, None))
+    }
+
+    fn new(
+        front: &Front,
+        peer: Peer,
+        method: Method,
+        path: &str,
         meter: Option<Arc<Meter>>,
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -136,14 +155,25 @@ impl Line {
             front: front.clone(),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             peer,
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            method,
+            path: path.to_owned(),
             begun: Instant::now(),
             meter,
             status: None,
             code: None,
             sent: 0,
+            ended: None,
         }
+    }
+
+    /// It is answered with this status.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status.as_u16());
+    }
+
+    /// So many bytes of the answer's body have gone.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent = bytes as u64;
     }
 
     /// Answers the request: what is logged meanwhile carries its number.
@@ -153,7 +183,7 @@ impl Line {
 
     /// The answer, with this line attached to its body.
     pub(crate) fn attach(mut self, reply: Reply) -> http::Response<Counted> {
-        self.status = Some(reply.status().as_u16());
+        self.answered(reply.status());
         let code = reply.headers().get(STATUS).and_then(|code| code.to_str().ok());
         self.code = code.map(str::to_owned);
         reply.map(|body| Counted { body, line: self })
@@ -162,6 +192,9 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        if let Some(ended) = &self.ended {
+            ended.fetch_add(1, Ordering::Release);
+        }
         let Some(access) = &self.front.access else { return };
         access.write(&AccessLine {
             id: Some(self.id),
@@ -188,6 +221,13 @@ impl Counted {
     /// [`Body::leave_by`].
     pub(crate) fn leave_by(&mut self, outlet: &Outlet) {
         self.body.leave_by(outlet);
+    }
+}
+
+impl Counted {
+    /// Has the answer counted when it is given, or given up.
+    pub(crate) fn tell(&mut self, ended: &Arc<AtomicU64>) {
+        self.line.ended = Some(Arc::clone(ended));
     }
 }
 

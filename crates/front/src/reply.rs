@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderMap, HeaderValue, StatusCode,
     header::{SERVER, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body::{Frame, SizeHint};
@@ -29,6 +29,34 @@ pub(crate) fn new(body: Body) -> Reply {
     let mut reply = Reply::new(body);
     *reply.headers_mut() = HeaderMap::with_capacity(HEADERS);
     reply
+}
+
+/// An answer as it goes over the wire, but for the date and the empty line after its head.
+pub(crate) struct Kept {
+    /// Its status.
+    pub(crate) status: StatusCode,
+    /// Status line and headers.
+    pub(crate) head: Bytes,
+    /// Its body.
+    pub(crate) body: Bytes,
+}
+
+/// A status line and headers in the spelling in which hyper writes them: published shell scripts look for
+/// `X-Agile-Token:`.
+pub(crate) fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
+    for (name, value) in headers {
+        let mut begin = true;
+        for byte in name.as_str().bytes() {
+            bytes.push(if begin { byte.to_ascii_uppercase() } else { byte });
+            begin = byte == b'-';
+        }
+        for part in [b": ", value.as_bytes(), b"\r\n"] {
+            bytes.extend_from_slice(part);
+        }
+    }
+    bytes
 }
 
 /// Adds what every answer says, whichever room it comes from. One that has it already is left alone.

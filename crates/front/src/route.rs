@@ -9,12 +9,12 @@ use crate::{
     Front, Peer,
     access::{Counted, Line},
     cors, egress,
-    reply::{self, Body, Reply},
+    reply::{self, Body, Kept, Reply},
     request::{Meter, Request, RequestBody},
     rpc, upload,
 };
 use http::{
-    HeaderValue, Method, StatusCode, Version,
+    HeaderMap, HeaderValue, Method, StatusCode, Version,
     header::{ALLOW, CONNECTION, HOST},
 };
 use hyper::body::Incoming;
@@ -66,7 +66,7 @@ pub(crate) async fn answer(
     request: http::Request<Incoming>,
 ) -> (http::Response<Counted>, bool) {
     let meter = Arc::new(Meter::default());
-    let line = Line::begin(front, peer, &request, Some(Arc::clone(&meter)));
+    let line = Line::begin(front, peer, &request, Arc::clone(&meter));
     let idle = front.settings.body_idle_timeout;
     let request = request.map(|body| RequestBody::new(body, Arc::clone(&meter), idle));
     let mut reply = Box::pin(line.answering(room(front, peer, request))).await;
@@ -79,21 +79,19 @@ pub(crate) async fn answer(
     (line.attach(reply), finished)
 }
 
-/// Answers a request that has no body and an answer that is kept: neither waits for anything.
-pub(crate) fn at_once(
+/// What is kept for a plain GET or HEAD of an address that may still ask; `conditions` are its `If-None-Match` and
+/// `If-Modified-Since`. `None`: the request is to be answered as any other.
+pub(crate) fn kept(
     front: &Front,
     peer: Peer,
-    request: &http::Request<Incoming>,
-) -> Option<http::Response<Counted>> {
-    if !host_is_clear(request) || !http_body::Body::is_end_stream(request.body()) {
-        return None;
-    }
-    let reply = egress::kept(front, request)?;
-    let line = Line::begin(front, peer, request, None);
-    let admitted = peer.address.map_or(Ok(()), |address| front.store.admit_address(address.ip()));
-    let mut reply = admitted.map_or_else(|e| egress::refused(request.method(), &e), |()| reply);
-    reply::dress(reply.headers_mut());
-    Some(line.attach(reply))
+    method: &str,
+    host: &[u8],
+    path: &str,
+    conditions: &HeaderMap,
+) -> Option<Kept> {
+    let kept = egress::kept(front, method == "HEAD", host, path, conditions)?;
+    let admitted = peer.address.is_none_or(|a| front.store.admit_address(a.ip()).is_ok());
+    admitted.then_some(kept)
 }
 
 async fn room(front: &Front, peer: Peer, request: Request) -> Reply {

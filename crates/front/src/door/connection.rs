@@ -2,15 +2,14 @@
 
 use std::{
     convert::Infallible,
-    future::{Future, Ready, ready},
+    future::Future,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
 };
 
-use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::Service};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -23,7 +22,8 @@ use super::{
     accept::Lobby,
     head,
     plain::Plain,
-    wire::{Bounds, Unread, Wire},
+    shortcut::Shortcut,
+    wire::{Bounds, Ended, Unread, Ways, Wire},
 };
 use crate::{Front, Peer, access::Counted, outlet::Outlet, route};
 
@@ -74,12 +74,17 @@ where
         bytes: settings.request_head_bytes_max,
         headers: settings.request_headers_max,
     };
-    let bounds = Bounds { heads, stall: settings.answer_idle_timeout };
-    let wire = Wire::new(stream, peer, lobby.front.access.clone(), unread.clone(), bounds);
-    let desk = Desk { front: lobby.front.clone(), peer, unread, outlet };
+    let bounds =
+        Bounds { heads, head: settings.header_read_timeout, stall: settings.answer_idle_timeout };
+    let ended = Ended::default();
+    let front = &lobby.front;
+    let shortcut = Shortcut::new(front.clone(), peer, heads);
+    let ways = Ways { unread: unread.clone(), ended: ended.clone() };
+    let wire = Wire::new(stream, peer, front.access.clone(), Some(shortcut), ways, bounds);
+    let desk = Desk { front: lobby.front.clone(), peer, unread, ended, outlet };
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(settings.header_read_timeout)
+    // The wire keeps the time of heads: it sees those, too, that hyper does not.
+    http.header_read_timeout(None)
         .max_header_size(settings.request_head_bytes_max)
         .max_buf_size(BUFFER_BYTES)
         // A client that has sent its request may close its half and still wants the answer.
@@ -107,38 +112,33 @@ where
     }
 }
 
-type Answered = Result<Response<Counted>, Infallible>;
-
 /// Where hyper hands requests in.
 struct Desk {
     front: Front,
     peer: Peer,
     unread: Unread,
+    ended: Ended,
     outlet: Option<Outlet>,
 }
 
 impl Service<Request<Incoming>> for Desk {
     type Response = Response<Counted>;
     type Error = Infallible;
-    /// Most answers that are kept need no future, and so no memory for one.
-    type Future = Either<Ready<Answered>, Pin<Box<dyn Future<Output = Answered> + Send>>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        if let Some(reply) = route::at_once(&self.front, self.peer, &request) {
-            self.unread.store(false, Ordering::Relaxed);
-            return Either::Left(ready(Ok(reply)));
-        }
         let (front, peer, unread) = (self.front.clone(), self.peer, self.unread.clone());
-        let outlet = self.outlet.clone();
-        Either::Right(Box::pin(async move {
+        let (outlet, ended) = (self.outlet.clone(), self.ended.clone());
+        Box::pin(async move {
             let (mut reply, finished) = route::answer(&front, peer, request).await;
             if let Some(outlet) = outlet {
                 reply.body_mut().leave_by(&outlet);
             }
+            reply.body_mut().tell(&ended);
             if finished {
                 unread.store(false, Ordering::Relaxed);
             }
             Ok(reply)
-        }))
+        })
     }
 }

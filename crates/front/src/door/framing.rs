@@ -13,6 +13,7 @@ use super::{
 pub(super) struct Framing {
     limits: Limits,
     state: State,
+    heads: u64,
 }
 
 enum State {
@@ -29,12 +30,17 @@ enum State {
 impl Framing {
     /// A new connection.
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Head }
+        Self { limits, state: State::Head, heads: 0 }
     }
 
     /// Whether nothing more is taken of this connection.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
+    }
+
+    /// Heads that were passed.
+    pub(super) fn heads(&self) -> u64 {
+        self.heads
     }
 
     /// Largest head, in bytes.
@@ -52,6 +58,7 @@ impl Framing {
                 State::Head => match head::judge(rest, self.limits) {
                     Ok(Some((len, announced))) => {
                         at += len;
+                        self.heads += 1;
                         self.state = match announced {
                             Announced::Length(0) => State::Head,
                             Announced::Length(len) => State::Body(len),

@@ -20,6 +20,16 @@ impl Intake {
         Self { framing: Framing::new(limits), held: Vec::new(), cleared: 0 }
     }
 
+    /// Heads that hyper gets or has got.
+    pub(super) fn heads(&self) -> u64 {
+        self.framing.heads()
+    }
+
+    /// Whether nothing waits here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// Whether hyper gets nothing more.
     pub(super) fn is_over(&self) -> bool {
         self.cleared == 0 && self.framing.is_over()

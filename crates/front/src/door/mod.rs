@@ -13,6 +13,7 @@ mod head;
 mod intake;
 mod plain;
 mod refusal;
+mod shortcut;
 mod wire;
 
 use std::{future::Future, sync::Arc, time::Duration};

@@ -46,13 +46,7 @@ impl Refusal {
         if let Ok(now) = HeaderValue::from_str(&httpdate::fmt_http_date(now)) {
             headers.insert(DATE, now);
         }
-        let reason = self.status.canonical_reason().unwrap_or_default();
-        let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_str()).into_bytes();
-        for (name, value) in &headers {
-            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                bytes.extend_from_slice(part);
-            }
-        }
+        let mut bytes = reply::head(self.status, &headers);
         bytes.extend_from_slice(b"\r\n");
         bytes
     }
@@ -71,7 +65,9 @@ mod tests {
         let parsed = answer.parse(&bytes).unwrap();
         assert_eq!(parsed, httparse::Status::Complete(bytes.len()));
         assert_eq!((answer.code, answer.reason), (Some(400), Some("Bad Request")));
-        let value = |name: &str| answer.headers.iter().find(|h| h.name == name).unwrap().value;
+        let value = |name: &str| {
+            answer.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).unwrap().value
+        };
         assert_eq!(value("access-control-allow-origin"), b"*");
         assert_eq!((value("connection"), value("content-length")), (&b"close"[..], &b"0"[..]));
     }

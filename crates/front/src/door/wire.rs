@@ -15,7 +15,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -26,7 +26,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{head, intake::Intake};
+use super::{head, intake::Intake, shortcut::Shortcut};
 use crate::{Peer, access::Access};
 
 /// How long a client may be silent in a lingering close.
@@ -41,8 +41,20 @@ const DISCARD_BYTES: usize = 64 * 1024;
 pub(super) struct Bounds {
     /// What the head of a request may be.
     pub(super) heads: head::Limits,
+    /// How long the head of a request may take, and how long there may be none.
+    pub(super) head: Duration,
     /// How long the client may take nothing.
     pub(super) stall: Duration,
+}
+
+/// How many answers of hyper's have been given.
+pub(super) type Ended = Arc<AtomicU64>;
+
+/// What is told from above hyper.
+#[derive(Clone, Default)]
+pub(super) struct Ways {
+    pub(super) unread: Unread,
+    pub(super) ended: Ended,
 }
 
 /// Whether bytes of the client may be left unread: set by every read, cleared when a request was read to its end.
@@ -54,7 +66,12 @@ pub(super) struct Wire<S> {
     peer: Peer,
     access: Access,
     intake: Intake,
+    shortcut: Option<Shortcut>,
     unread: Unread,
+    ended: Ended,
+    /// How many of them have gone out whole.
+    gone: u64,
+    wait: Wait,
     stall_bound: Duration,
     stall: Option<Pin<Box<Sleep>>>,
     stalled: bool,
@@ -85,7 +102,8 @@ impl<S> Wire<S> {
         stream: S,
         peer: Peer,
         access: Access,
-        unread: Unread,
+        shortcut: Option<Shortcut>,
+        ways: Ways,
         bounds: Bounds,
     ) -> Self {
         let intake = Intake::new(bounds.heads);
@@ -95,7 +113,11 @@ impl<S> Wire<S> {
             peer,
             access,
             intake,
-            unread,
+            shortcut,
+            unread: ways.unread,
+            ended: ways.ended,
+            gone: 0,
+            wait: Wait::new(bounds.head),
             stall_bound,
             stall: None,
             stalled: false,
@@ -124,7 +146,74 @@ impl<S> Wire<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+impl<S> Wire<S> {
+    /// Whether hyper has answered all it got: the next that comes is a head.
+    fn is_between(&self) -> bool {
+        self.intake.heads() == self.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether there is nothing of an answer in hyper's buffers either, and no beginning of a head here.
+    fn is_idle(&self) -> bool {
+        self.gone == self.intake.heads() && self.is_between() && self.intake.is_empty()
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Wire<S> {
+    /// Ready when no answer is being written that hyper does not know of.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(shortcut) = &mut self.shortcut else { return Poll::Ready(Ok(())) };
+        if !shortcut.is_writing() {
+            return Poll::Ready(Ok(()));
+        }
+        let outcome = shortcut.poll_out(&mut self.stream, cx);
+        self.bounded(outcome, cx)
+    }
+}
+
+/// The time that the next head may take.
+struct Wait {
+    bound: Duration,
+    /// For which head.
+    number: u64,
+    since: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Wait {
+    fn new(bound: Duration) -> Self {
+        Self { bound, number: u64::MAX, since: Instant::now(), timer: None }
+    }
+
+    /// One has come: the next has all its time.
+    fn again(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// The client takes an answer: it is not to send the next request yet.
+    fn later(&mut self) {
+        self.number = u64::MAX;
+    }
+
+    /// Ready when head `number` has taken too long. The timer is set once for many heads: a busy connection is not to pay
+    /// for it at each.
+    fn poll(&mut self, number: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if self.number != number {
+            self.number = number;
+            self.again();
+        }
+        let deadline = self.since + self.bound;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -132,13 +221,29 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
+            ready!(this.poll_out(cx))?;
             if this.intake.hand_on(buffer) || this.intake.is_over() {
                 return Poll::Ready(Ok(()));
             }
             let before = buffer.filled().len();
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+            if Pin::new(&mut this.stream).poll_read(cx, buffer)?.is_pending() {
+                if this.is_between() {
+                    ready!(this.wait.poll(this.intake.heads(), cx));
+                    let error = "the head of a request does not come";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, error)));
+                }
+                return Poll::Pending;
+            }
             if buffer.filled().len() == before {
                 return Poll::Ready(Ok(()));
+            }
+            let idle = this.is_idle();
+            if let Some(shortcut) = this.shortcut.as_mut().filter(|_| idle)
+                && shortcut.take(&buffer.filled()[before..])
+            {
+                buffer.set_filled(before);
+                this.wait.again();
+                continue;
             }
             this.unread.store(true, Ordering::Relaxed);
             if let Some(refusal) = this.intake.take(buffer, before) {
@@ -159,6 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.wait.later();
         this.bounded(outcome, cx)
     }
 
@@ -169,6 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.wait.later();
         this.bounded(outcome, cx)
     }
 
@@ -178,8 +285,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // hyper flushes when all it had is written: what it has answered by now has gone.
+        let ended = this.ended.load(Ordering::Acquire);
         let outcome = Pin::new(&mut this.stream).poll_flush(cx);
-        this.bounded(outcome, cx)
+        let outcome = this.bounded(outcome, cx);
+        if matches!(outcome, Poll::Ready(Ok(()))) {
+            this.gone = ended;
+        }
+        outcome
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -201,6 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                     this.unread.store(true, Ordering::Relaxed);
                 }
                 Closing::Write => {
+                    ready!(this.poll_out(cx))?;
                     let outcome = Pin::new(&mut this.stream).poll_shutdown(cx);
                     ready!(this.bounded(outcome, cx))?;
                     this.closing = if this.unread.load(Ordering::Relaxed) {
@@ -254,10 +368,17 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_millis(50);
-    const BOUNDS: Bounds = Bounds { heads: head::Limits { bytes: 1000, headers: 10 }, stall: SOON };
+    const LONG: Duration = Duration::from_secs(600);
+    const HEADS: head::Limits = head::Limits { bytes: 1000, headers: 10 };
+    const BOUNDS: Bounds = Bounds { heads: HEADS, head: LONG, stall: SOON };
+
+    fn bounded<S>(stream: S, unread: &Unread, bounds: Bounds) -> Wire<S> {
+        let ways = Ways { unread: Arc::clone(unread), ended: Ended::default() };
+        Wire::new(stream, Peer { address: None }, None, None, ways, bounds)
+    }
 
     fn wire<S>(stream: S, unread: &Unread) -> Wire<S> {
-        Wire::new(stream, Peer { address: None }, None, Arc::clone(unread), BOUNDS)
+        bounded(stream, unread, BOUNDS)
     }
 
     #[tokio::test]
@@ -303,6 +424,48 @@ mod tests {
         assert!(!closing.is_finished(), "the client may still be sending");
         drop(client);
         closing.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_head_has_its_time_and_no_more() {
+        const SOON: Duration = Duration::from_millis(200);
+        let (mut client, server) = duplex(1000);
+        let unread = Unread::default();
+        let mut wire = bounded(server, &unread, Bounds { head: SOON, ..BOUNDS });
+        let begun = Instant::now();
+        client.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+        let dripping = tokio::spawn(async move {
+            for byte in b"st: a and some more".iter().cycle() {
+                tokio::time::sleep(SOON / 8).await;
+                if client.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let error = wire.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= SOON, "not before its time");
+        drop(wire);
+        dripping.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_answered_may_be_silent() {
+        const SOON: Duration = Duration::from_millis(50);
+        let (mut client, server) = duplex(1000);
+        let unread = Unread::default();
+        let mut wire = bounded(server, &unread, Bounds { head: SOON, ..BOUNDS });
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut got = [0; 27];
+        wire.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, request);
+        // Nothing comes while it is answered, however long that takes.
+        let silent = tokio::time::timeout(4 * SOON, wire.read_u8()).await;
+        assert!(silent.is_err(), "{silent:?}");
+        wire.ended.fetch_add(1, Ordering::Release);
+        let error = wire.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]

@@ -37,12 +37,18 @@ pub(crate) use recent::Recent;
 
 use crate::{
     Front, Peer,
-    reply::{self, Body, Reply, Request},
+    reply::{self, Body, Kept, Reply, Request},
 };
 
-/// Answers a request from what is kept, where that is enough.
-pub(crate) fn kept<B>(front: &Front, request: &http::Request<B>) -> Option<Reply> {
-    front.recent.answer(front, request)
+/// What is kept of the answer to a GET or HEAD (`head`) that shows nothing, if it is current and all that is needed.
+pub(crate) fn kept(
+    front: &Front,
+    head: bool,
+    host: &[u8],
+    path: &str,
+    conditions: &HeaderMap,
+) -> Option<Kept> {
+    front.recent.get(front, host, path)?.give(head, conditions)
 }
 
 /// Answers every path that is no path of the API.

@@ -13,10 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, Method, StatusCode,
-    header::{CONTENT_LENGTH, HOST, RANGE},
-};
+use http::{HeaderMap, StatusCode, header::HOST};
 use ops::Known;
 use quick_cache::{Equivalent, Weighter, sync::Cache};
 
@@ -26,7 +23,7 @@ use super::{
 };
 use crate::{
     Front,
-    reply::{self, Body, Reply, Request},
+    reply::{self, Body, Kept, Request},
 };
 
 /// Memory for answers, in bytes.
@@ -73,13 +70,13 @@ impl Equivalent<Key> for Asked<'_> {
 }
 
 /// An answer as it can be given again.
-struct Ready {
+pub(super) struct Ready {
     known: Known,
     own: Validators,
-    /// Headers of the whole file.
-    whole: HeaderMap,
-    /// Headers of an answer that says it has not changed.
-    brief: HeaderMap,
+    /// The head of an answer with the whole file.
+    whole: Bytes,
+    /// The head of one that says it has not changed.
+    brief: Bytes,
 }
 
 #[derive(Clone)]
@@ -102,14 +99,10 @@ fn asked<B>(request: &http::Request<B>) -> Option<Asked<'_>> {
 }
 
 impl Recent {
-    /// The answer to a request, if it is kept, current, and all that is needed.
-    pub(super) fn answer<B>(&self, front: &Front, request: &http::Request<B>) -> Option<Reply> {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            return None;
-        }
-        let ready = self.answers.get(&asked(request)?)?;
-        let current = front.store.is_current(&ready.known);
-        current.then(|| ready.answer(request.method(), request.headers())).flatten()
+    /// The answer to a request for `path` of `host`, both as they were spelled, if it is kept and current.
+    pub(super) fn get(&self, front: &Front, host: &[u8], path: &str) -> Option<Arc<Ready>> {
+        let ready = self.answers.get(&Asked { host: Some(host), path })?;
+        front.store.is_current(&ready.known).then_some(ready)
     }
 
     /// Keeps the answer to a request that was made before, not long ago.
@@ -130,7 +123,9 @@ impl Recent {
             }
             reply::dress(headers);
         }
-        let whole = whole.into_parts().0.headers;
+        let [whole, brief] =
+            [(StatusCode::OK, whole.headers()), (StatusCode::NOT_MODIFIED, &brief)]
+                .map(|(status, headers)| Bytes::from(reply::head(status, headers)));
         self.answers.insert(key, Arc::new(Ready { known, own, whole, brief }));
     }
 }
@@ -147,27 +142,18 @@ impl Recent {
 }
 
 impl Ready {
-    /// Whether a request with these headers is answered from what is kept alone, and how.
-    fn answer(&self, method: &Method, asked: &HeaderMap) -> Option<Reply> {
-        let (status, headers, body) = match conditional::judge(asked, &self.own) {
-            Verdict::NotModified => (StatusCode::NOT_MODIFIED, &self.brief, Body::empty()),
-            Verdict::Serve if method == Method::HEAD => {
-                (StatusCode::OK, &self.whole, Body::empty())
+    /// The answer to a GET or HEAD (`head`) with these conditions, if what is kept is all that it needs.
+    pub(super) fn give(&self, head: bool, conditions: &HeaderMap) -> Option<Kept> {
+        let kept = |status, head: &Bytes, body| Kept { status, head: head.clone(), body };
+        match conditional::judge(conditions, &self.own) {
+            Verdict::NotModified => Some(kept(StatusCode::NOT_MODIFIED, &self.brief, Bytes::new())),
+            Verdict::Serve if head || self.known.attrs().size == 0 => {
+                Some(kept(StatusCode::OK, &self.whole, Bytes::new()))
             }
-            Verdict::Serve if !asked.contains_key(RANGE) => {
-                let body = match self.known.inline() {
-                    Some(bytes) => Body::whole(bytes.clone()),
-                    None if self.known.attrs().size == 0 => Body::empty(),
-                    None => return None,
-                };
-                (StatusCode::OK, &self.whole, body)
+            Verdict::Serve => {
+                self.known.inline().map(|bytes| kept(StatusCode::OK, &self.whole, bytes.clone()))
             }
-            Verdict::Serve | Verdict::Failed => return None,
-        };
-        let mut reply = Reply::new(body);
-        *reply.status_mut() = status;
-        *reply.headers_mut() = headers.clone();
-        debug_assert!(headers.contains_key(CONTENT_LENGTH) || status == StatusCode::NOT_MODIFIED);
-        Some(reply)
+            Verdict::Failed => None,
+        }
     }
 }
