@@ -62,6 +62,10 @@ impl Engine for Faulty {
         self.engine.read(job);
     }
 
+    fn reads_at_once(&self) -> bool {
+        self.engine.reads_at_once()
+    }
+
     fn audit(&self, job: Box<dyn AuditJob>) {
         self.engine.audit(job);
     }

@@ -31,6 +31,8 @@ pub trait Engine: Send + Sync {
     /// Runs a job over one snapshot; the job has its result when it has run. A cheap job may run on the calling
     /// thread before this returns.
     fn read(&self, job: Box<dyn ReadJob>);
+    /// Whether a short read has always run when [`Engine::read`] returns, without waiting for another machine.
+    fn reads_at_once(&self) -> bool;
     /// Runs a job in a transaction, then tells it whether its changes are durable.
     fn write(&self, job: Box<dyn WriteJob>);
     /// Runs a job over the whole of one snapshot, on a thread of its own: it may take long.
@@ -92,6 +94,23 @@ impl Catalog {
         F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
     {
         self.run_read(work, Kind::Witnessed).await
+    }
+
+    /// The same here and now, for those who cannot wait; `None`: the engine is none that could.
+    ///
+    /// # Errors
+    /// What the closure returns, or a fault of storage.
+    pub fn witnessed_now<T, F>(&self, work: F) -> Option<Result<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
+    {
+        if !self.0.reads_at_once() {
+            return None;
+        }
+        let (answer, mut result) = oneshot::channel();
+        self.0.read(Box::new(ReadWork { work, answer, kind: Kind::Witnessed }));
+        Some(result.try_recv().unwrap_or_else(|_| Err(stopped())))
     }
 
     /// Runs a closure that may take long (a page of a listing) over one snapshot.

@@ -19,7 +19,7 @@ use crate::outlet::Outlet;
 pub(crate) use crate::request::Request;
 
 /// Headers that most answers have, at most.
-const HEADERS: usize = 24;
+pub(crate) const HEADERS: usize = 24;
 
 /// An answer as hyper takes it.
 pub(crate) type Reply = http::Response<Body>;

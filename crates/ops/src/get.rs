@@ -56,7 +56,6 @@ pub struct Opened {
     attrs: FileAttrs,
     bytes: Source,
     manner: Manner,
-    known: Option<Box<Known>>,
 }
 
 /// What a request that shows nothing gets under a name, and whether it still does. May be kept.
@@ -107,11 +106,7 @@ impl Store {
         let mut lookup = 1;
         loop {
             let (store, asked) = (self.clone(), Arc::clone(&asked));
-            let looked = move |tx: &mut dyn Read| {
-                let found = find(&store, tx, &asked, body)?;
-                Ok((found, if asked.shown.is_nothing() { tx.witness() } else { None }))
-            };
-            let (found, witness) = self.0.catalog.witnessed(looked).await?;
+            let found = self.0.catalog.read(move |tx| find(&store, tx, &asked, body)).await?;
             if let Some((at, live, manner)) = arriving.take()
                 && !found.as_ref().is_ok_and(|found| found.candidate < at)
             {
@@ -132,12 +127,8 @@ impl Store {
                     return Err(fact);
                 }
             };
-            let known = witness.map(|witness| {
-                let (file, inline) = (file.clone(), inline.clone());
-                Box::new(Known { file, inline, witness })
-            });
             match self.open(file, inline, manner, body).await {
-                Ok(opened) => return Ok(Found::File(Opened { known, ..opened })),
+                Ok(opened) => return Ok(Found::File(opened)),
                 // The file was replaced or deleted after it was looked up, and the sweeper was quick: look again.
                 Err(Error::Damaged(_)) if lookup < LOOKUPS_MAX => lookup += 1,
                 Err(fault) => return Err(fault),
@@ -150,10 +141,21 @@ impl Store {
         self.0.arriving.is_empty() && known.witness.holds()
     }
 
-    /// Opens what is known, as [`Store::get`] would. `None`: its bytes are gone, or were not read: ask again.
-    pub async fn open_known(&self, known: &Known, body: bool) -> Option<Opened> {
-        let (file, inline) = (known.file.clone(), known.inline.clone());
-        self.open(file, inline, Manner::default(), body).await.ok()
+    /// What a request that shows nothing gets, as [`Store::get`] would find it, here and now; `body`: with its content, if
+    /// that is small. `None`: nothing is there, or it takes waiting to say what is.
+    pub fn get_now(&self, candidates: Vec<Candidate>, body: bool) -> Option<Known> {
+        if !self.0.arriving.is_empty() {
+            return None;
+        }
+        let asked = Asked { candidates, shown: Shown::default(), now: self.now() };
+        let store = self.clone();
+        let look = move |tx: &mut dyn Read| {
+            let found = find(&store, tx, &asked, body)?;
+            Ok(found.ok().zip(tx.witness()))
+        };
+        let (Looked { file, inline, .. }, witness) =
+            self.0.catalog.witnessed_now(look)?.ok().flatten()?;
+        Some(Known { file, inline, witness })
     }
 
     /// Has the first reading pulled that a remote answers for. Others are not asked about: a request is one request to one
@@ -225,7 +227,7 @@ impl Store {
                 Source::Blobs(opened)
             }
         };
-        Ok(Opened { attrs: file.attrs, bytes, manner, known: None })
+        Ok(Opened { attrs: file.attrs, bytes, manner })
     }
 }
 
@@ -239,14 +241,14 @@ impl Known {
     pub fn inline(&self) -> Option<&Bytes> {
         self.inline.as_ref()
     }
+
+    /// Whether its content is never small enough to be here.
+    pub fn is_large(&self) -> bool {
+        matches!(self.file.content, Content::Blobs(_))
+    }
 }
 
 impl Opened {
-    /// What may be kept of this; `None` where it depends on what the request showed, or may change unseen.
-    pub fn take_known(&mut self) -> Option<Known> {
-        self.known.take().map(|known| *known)
-    }
-
     /// What is known of the file.
     pub fn attrs(&self) -> &FileAttrs {
         &self.attrs

@@ -133,6 +133,10 @@ impl Engine for Embedded {
         }
     }
 
+    fn reads_at_once(&self) -> bool {
+        true
+    }
+
     fn write(&self, job: Box<dyn WriteJob>) {
         match self.core.check_stopped() {
             Ok(()) => self.writer.submit(job),

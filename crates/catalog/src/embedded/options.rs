@@ -94,16 +94,17 @@ impl Options {
         // In partitions of 4 KiB, the top level of each table's kept in the cache. Whole, the filter of a table is larger
         // than a shard of the cache: with a million names nearly every lookup read it from the file again (three
         // quarters of the time of adding files to the catalog).
-        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-        table.set_partition_filters(true);
-        table.set_metadata_block_size(4096);
-        table.set_pin_top_level_index_and_filter(true);
+        if family != Family::Inline {
+            table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+            table.set_partition_filters(true);
+            table.set_metadata_block_size(4096);
+            table.set_pin_top_level_index_and_filter(true);
+        }
         let mut cf = rocksdb::Options::default();
         match family {
             // Looked up by whole key, often in vain: a new name is looked for in every upload.
             Family::Names
             | Family::Dirs
-            | Family::Inline
             | Family::Sessions
             | Family::Blobs
             | Family::Uploads
@@ -113,6 +114,13 @@ impl Options {
                 table.set_data_block_hash_ratio(0.75);
                 cf.set_memtable_prefix_bloom_ratio(0.02);
                 cf.set_memtable_whole_key_filtering(true);
+            }
+            // Only looked up where it is: a filter would say yes. Ids grow, so tables hardly overlap, and their rows say little
+            // more than where the content is: long blocks keep the index small enough to stay in the cache.
+            Family::Inline => {
+                table.set_block_size(SCANNED_BLOCK_BYTES);
+                table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+                table.set_data_block_hash_ratio(0.75);
             }
             // Scanned: longer blocks are fewer reads and fewer checks for a page, and compress better.
             Family::Numbers => table.set_block_size(SCANNED_BLOCK_BYTES),

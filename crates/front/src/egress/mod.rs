@@ -48,7 +48,10 @@ pub(crate) fn kept(
     path: &str,
     conditions: &HeaderMap,
 ) -> Option<Kept> {
-    front.recent.get(front, host, path)?.give(head, conditions)
+    match front.recent.get(front, host, path) {
+        Some(ready) if ready.is_enough(head) => ready.give(head, conditions),
+        _ => front.recent.make(front, head, host, path)?.give(head, conditions),
+    }
 }
 
 /// Answers every path that is no path of the API.
@@ -91,13 +94,7 @@ async fn find(front: &Front, peer: Peer, request: &Request, body: bool) -> Resul
     // The end of a body without a length cannot be told from a cut connection before HTTP/1.1.
     let open_end = request.version() >= Version::HTTP_11;
     let candidates = candidates::candidates(host, &path);
-    let mut found = front.store.get(candidates, shown, body, open_end).await?;
-    if let Found::File(opened) = &mut found
-        && let Some(known) = opened.take_known()
-    {
-        front.recent.keep(front, request, known);
-    }
-    Ok(found)
+    front.store.get(candidates, shown, body, open_end).await
 }
 
 fn refuse(error: &Error) -> Reply {

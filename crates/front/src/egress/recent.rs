@@ -13,17 +13,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::HOST};
+use http::{HeaderMap, StatusCode};
 use ops::Known;
 use quick_cache::{Equivalent, Weighter, sync::Cache};
 
 use super::{
+    candidates,
     conditional::{self, Validators, Verdict},
-    described, headers, link, sandbox,
+    described, headers, sandbox,
 };
 use crate::{
     Front,
-    reply::{self, Body, Kept, Request},
+    reply::{self, Body, Kept},
 };
 
 /// Memory for answers, in bytes.
@@ -52,20 +53,20 @@ impl Default for Recent {
 /// What was asked for: a host and a path, as they were spelled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
-    host: Option<Box<[u8]>>,
+    host: Box<[u8]>,
     path: Box<str>,
 }
 
 /// The same, of a request at hand.
 #[derive(Debug, Hash)]
 struct Asked<'a> {
-    host: Option<&'a [u8]>,
+    host: &'a [u8],
     path: &'a str,
 }
 
 impl Equivalent<Key> for Asked<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        self.host == key.host.as_deref() && self.path == &*key.path
+        self.host == &*key.host && self.path == &*key.path
     }
 }
 
@@ -84,49 +85,37 @@ struct Weight;
 
 impl Weighter<Key, Arc<Ready>> for Weight {
     fn weight(&self, key: &Key, ready: &Arc<Ready>) -> u64 {
-        let names = key.path.len() + key.host.as_deref().map_or(0, <[u8]>::len);
+        let names = key.path.len() + key.host.len();
         ANSWER_BYTES + (names + ready.known.inline().map_or(0, Bytes::len)) as u64
     }
-}
-
-/// What a request asks for, if what is kept may answer it.
-fn asked<B>(request: &http::Request<B>) -> Option<Asked<'_>> {
-    let nothing_shown =
-        request.uri().query().is_none() && !request.headers().contains_key(link::AUTHORIZATION);
-    let named = || request.headers().get(HOST).map(http::HeaderValue::as_bytes);
-    let host = request.uri().host().map(str::as_bytes).or_else(named);
-    nothing_shown.then(|| Asked { host, path: request.uri().path() })
 }
 
 impl Recent {
     /// The answer to a request for `path` of `host`, both as they were spelled, if it is kept and current.
     pub(super) fn get(&self, front: &Front, host: &[u8], path: &str) -> Option<Arc<Ready>> {
-        let ready = self.answers.get(&Asked { host: Some(host), path })?;
+        let ready = self.answers.get(&Asked { host, path })?;
         front.store.is_current(&ready.known).then_some(ready)
     }
 
-    /// Keeps the answer to a request that was made before, not long ago.
-    pub(super) fn keep(&self, front: &Front, request: &Request, known: Known) {
-        let Some(asked) = asked(request) else { return };
-        if !self.is_again(&asked) {
-            return;
+    /// The answer to a request for `path` of `host`, from the store, if that can say at once what it is.
+    pub(super) fn make(
+        &self,
+        front: &Front,
+        head: bool,
+        host: &[u8],
+        path: &str,
+    ) -> Option<Arc<Ready>> {
+        let named = std::str::from_utf8(host).ok()?;
+        let candidates = candidates::candidates(Some(named), &candidates::decode(path).ok()?);
+        let known = front.store.get_now(candidates, !head)?;
+        let ready = Arc::new(Ready::new(front, known));
+        let asked = Asked { host, path };
+        // Of a large file, that it is one spares the next request this look.
+        if ready.known.is_large() || self.is_again(&asked) {
+            let key = Key { host: Box::from(host), path: Box::from(path) };
+            self.answers.insert(key, Arc::clone(&ready));
         }
-        let Asked { host, path } = asked;
-        let key = Key { host: host.map(Box::from), path: Box::from(path) };
-        let (attrs, own) = (known.attrs(), headers::validators(known.attrs()));
-        let mut whole = described(StatusCode::OK, attrs.size, attrs, Body::empty());
-        let mut brief = HeaderMap::new();
-        for headers in [whole.headers_mut(), &mut brief] {
-            headers::describe(headers, attrs, &own);
-            if front.settings.sandbox {
-                sandbox::confine(headers);
-            }
-            reply::dress(headers);
-        }
-        let [whole, brief] =
-            [(StatusCode::OK, whole.headers()), (StatusCode::NOT_MODIFIED, &brief)]
-                .map(|(status, headers)| Bytes::from(reply::head(status, headers)));
-        self.answers.insert(key, Arc::new(Ready { known, own, whole, brief }));
+        Some(ready)
     }
 }
 
@@ -142,6 +131,29 @@ impl Recent {
 }
 
 impl Ready {
+    fn new(front: &Front, known: Known) -> Self {
+        let (attrs, own) = (known.attrs(), headers::validators(known.attrs()));
+        let mut whole = described(StatusCode::OK, attrs.size, attrs, Body::empty());
+        let mut brief = HeaderMap::with_capacity(reply::HEADERS);
+        for headers in [whole.headers_mut(), &mut brief] {
+            headers::describe(headers, attrs, &own);
+            if front.settings.sandbox {
+                sandbox::confine(headers);
+            }
+            reply::dress(headers);
+        }
+        let [whole, brief] =
+            [(StatusCode::OK, whole.headers()), (StatusCode::NOT_MODIFIED, &brief)]
+                .map(|(status, headers)| Bytes::from(reply::head(status, headers)));
+        Self { known, own, whole, brief }
+    }
+
+    /// Whether this is all that can be had of the file here: its content was read, or is not asked for (`head`), or is large.
+    pub(super) fn is_enough(&self, head: bool) -> bool {
+        let known = &self.known;
+        head || known.attrs().size == 0 || known.inline().is_some() || known.is_large()
+    }
+
     /// The answer to a GET or HEAD (`head`) with these conditions, if what is kept is all that it needs.
     pub(super) fn give(&self, head: bool, conditions: &HeaderMap) -> Option<Kept> {
         let kept = |status, head: &Bytes, body| Kept { status, head: head.clone(), body };

@@ -117,13 +117,6 @@ pub struct Shown {
     pub referer: Referer,
 }
 
-impl Shown {
-    /// Whether it shows neither a link nor a token: then only what is stored decides.
-    pub(crate) fn is_nothing(&self) -> bool {
-        self.token.is_none() && matches!(self.link, Given::Nothing)
-    }
-}
-
 /// Why a request may read an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admitted<'a> {
