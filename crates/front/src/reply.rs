@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::LazyLock,
     task::{Context, Poll},
 };
 
@@ -19,7 +20,7 @@ use crate::outlet::Outlet;
 pub(crate) use crate::request::Request;
 
 /// Headers that most answers have, at most.
-pub(crate) const HEADERS: usize = 24;
+const HEADERS: usize = 24;
 
 /// An answer as hyper takes it.
 pub(crate) type Reply = http::Response<Body>;
@@ -41,22 +42,40 @@ pub(crate) struct Kept {
     pub(crate) body: Bytes,
 }
 
-/// A status line and headers in the spelling in which hyper writes them: published shell scripts look for
-/// `X-Agile-Token:`.
+/// The head of an answer with these headers and those that every answer has, but for the date and the empty line: in the
+/// spelling in which hyper writes it, because published shell scripts look for `X-Agile-Token:`.
 pub(crate) fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
+    static DRESS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let (mut headers, mut lines) = (HeaderMap::new(), Vec::new());
+        dress(&mut headers);
+        spell(&headers, &mut lines);
+        lines
+    });
     let reason = status.canonical_reason().unwrap_or_default();
-    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
+    let mut bytes = Vec::with_capacity(512 + DRESS.len());
+    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    spell(headers, &mut bytes);
+    bytes.extend_from_slice(&DRESS);
+    bytes
+}
+
+fn spell(headers: &HeaderMap, bytes: &mut Vec<u8>) {
     for (name, value) in headers {
-        let mut begin = true;
-        for byte in name.as_str().bytes() {
-            bytes.push(if begin { byte.to_ascii_uppercase() } else { byte });
-            begin = byte == b'-';
+        let begin = bytes.len();
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        let mut first = true;
+        for byte in &mut bytes[begin..] {
+            if first {
+                byte.make_ascii_uppercase();
+            }
+            first = *byte == b'-';
         }
         for part in [b": ", value.as_bytes(), b"\r\n"] {
             bytes.extend_from_slice(part);
         }
     }
-    bytes
 }
 
 /// Adds what every answer says, whichever room it comes from. One that has it already is left alone.

@@ -39,7 +39,6 @@ impl Refusal {
     pub(super) fn answer(self, peer: Peer, access: &Access) -> Vec<u8> {
         access::head_refused(access, peer, self.status, self.why);
         let mut headers = HeaderMap::new();
-        reply::dress(&mut headers);
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         let now = UNIX_EPOCH + Duration::from_secs(SystemClock.now().secs());

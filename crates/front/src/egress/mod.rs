@@ -201,9 +201,14 @@ fn ranges(asked: &HeaderMap, size: u64, own: &Validators) -> Wanted {
 fn described(status: StatusCode, len: u64, attrs: &FileAttrs, body: Body) -> Reply {
     let mut reply = reply::new(body);
     *reply.status_mut() = status;
-    headers::content_type(reply.headers_mut(), attrs);
-    reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));
+    describe_content(reply.headers_mut(), len, attrs);
     reply
+}
+
+/// The headers of content of a file, `len` bytes.
+fn describe_content(headers: &mut HeaderMap, len: u64, attrs: &FileAttrs) {
+    headers::content_type(headers, attrs);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
 }
 
 fn content_range(span: Span, size: u64) -> String {

@@ -7,7 +7,7 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -20,11 +20,11 @@ use quick_cache::{Equivalent, Weighter, sync::Cache};
 use super::{
     candidates,
     conditional::{self, Validators, Verdict},
-    described, headers, sandbox,
+    describe_content, headers, sandbox,
 };
 use crate::{
     Front,
-    reply::{self, Body, Kept},
+    reply::{self, Kept},
 };
 
 /// Memory for answers, in bytes.
@@ -33,6 +33,8 @@ const BYTES_MAX: u64 = 24 << 20;
 const ANSWERS: usize = 8192;
 /// Requests that are remembered without their answers.
 const MARKS: usize = 16 << 10;
+/// Headers of an answer about a file, beside those that every answer has.
+const OWN_HEADERS: usize = 12;
 /// Bytes of an answer beside its names and its content.
 const ANSWER_BYTES: u64 = 3 << 10;
 
@@ -74,10 +76,11 @@ impl Equivalent<Key> for Asked<'_> {
 pub(super) struct Ready {
     known: Known,
     own: Validators,
-    /// The head of an answer with the whole file.
-    whole: Bytes,
-    /// The head of one that says it has not changed.
-    brief: Bytes,
+    sandbox: bool,
+    /// The head of an answer with the whole file, once it was needed.
+    whole: OnceLock<Bytes>,
+    /// The head of one that says it has not changed, likewise.
+    brief: OnceLock<Bytes>,
 }
 
 #[derive(Clone)]
@@ -132,20 +135,24 @@ impl Recent {
 
 impl Ready {
     fn new(front: &Front, known: Known) -> Self {
-        let (attrs, own) = (known.attrs(), headers::validators(known.attrs()));
-        let mut whole = described(StatusCode::OK, attrs.size, attrs, Body::empty());
-        let mut brief = HeaderMap::with_capacity(reply::HEADERS);
-        for headers in [whole.headers_mut(), &mut brief] {
-            headers::describe(headers, attrs, &own);
-            if front.settings.sandbox {
-                sandbox::confine(headers);
+        let (own, sandbox) = (headers::validators(known.attrs()), front.settings.sandbox);
+        Self { known, own, sandbox, whole: OnceLock::new(), brief: OnceLock::new() }
+    }
+
+    fn head(&self, status: StatusCode) -> Bytes {
+        let (attrs, whole) = (self.known.attrs(), status == StatusCode::OK);
+        let write = || {
+            let mut headers = HeaderMap::with_capacity(OWN_HEADERS);
+            if whole {
+                describe_content(&mut headers, attrs.size, attrs);
             }
-            reply::dress(headers);
-        }
-        let [whole, brief] =
-            [(StatusCode::OK, whole.headers()), (StatusCode::NOT_MODIFIED, &brief)]
-                .map(|(status, headers)| Bytes::from(reply::head(status, headers)));
-        Self { known, own, whole, brief }
+            headers::describe(&mut headers, attrs, &self.own);
+            if self.sandbox {
+                sandbox::confine(&mut headers);
+            }
+            Bytes::from(reply::head(status, &headers))
+        };
+        if whole { &self.whole } else { &self.brief }.get_or_init(write).clone()
     }
 
     /// Whether this is all that can be had of the file here: its content was read, or is not asked for (`head`), or is large.
@@ -156,15 +163,13 @@ impl Ready {
 
     /// The answer to a GET or HEAD (`head`) with these conditions, if what is kept is all that it needs.
     pub(super) fn give(&self, head: bool, conditions: &HeaderMap) -> Option<Kept> {
-        let kept = |status, head: &Bytes, body| Kept { status, head: head.clone(), body };
+        let kept = |status, body| Some(Kept { status, head: self.head(status), body });
         match conditional::judge(conditions, &self.own) {
-            Verdict::NotModified => Some(kept(StatusCode::NOT_MODIFIED, &self.brief, Bytes::new())),
+            Verdict::NotModified => kept(StatusCode::NOT_MODIFIED, Bytes::new()),
             Verdict::Serve if head || self.known.attrs().size == 0 => {
-                Some(kept(StatusCode::OK, &self.whole, Bytes::new()))
+                kept(StatusCode::OK, Bytes::new())
             }
-            Verdict::Serve => {
-                self.known.inline().map(|bytes| kept(StatusCode::OK, &self.whole, bytes.clone()))
-            }
+            Verdict::Serve => kept(StatusCode::OK, self.known.inline()?.clone()),
             Verdict::Failed => None,
         }
     }
