@@ -128,11 +128,8 @@ fn plain<'a>(request: &httparse::Request<'_, 'a>) -> Option<Plain<'a>> {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
         // By length: most headers are none of these, and are told by their length alone.
         match header.name.len() {
-            4 if is("host") => {
-                if host.replace(header.value).is_some() {
-                    return None;
-                }
-            }
+            4 if is("host") && host.is_some() => return None,
+            4 if is("host") => host = Some(header.value),
             5 if is("range") => return None,
             6 if is("expect") => return None,
             7 if is("upgrade") => return None,

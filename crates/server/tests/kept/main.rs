@@ -32,6 +32,8 @@ fn plain(path: &str) -> Ask {
 fn said(answer: &Answer) -> (u16, Vec<(String, Vec<u8>)>, Vec<u8>) {
     let mut headers = answer.headers.clone();
     headers.retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
+    // Their order means nothing: hyper puts the length of an empty body last.
+    headers.sort();
     assert!(answer.header("date").is_some(), "an answer has a date");
     (answer.status, headers, answer.body.clone())
 }
@@ -92,18 +94,17 @@ fn every_change_is_seen_at_once() {
         client.put("/d/f", &content);
         assert_eq!(get("/d/f"), (200, content));
     }
-    let token = &client.token;
     let done = |method: &str, params| assert_eq!(client.code(method, params), 0, "{method}");
-    done("rename", json!([token, "/d", "/e"]));
+    done("rename", json!(["/d", "/e"]));
     assert_eq!(get("/d/f").0, 404);
     assert_eq!(get("/e/f"), (200, b"version 99".to_vec()));
-    done("rename", json!([token, "/e/f", "/e/g"]));
+    done("rename", json!(["/e/f", "/e/g"]));
     assert_eq!(get("/e/f").0, 404);
     assert_eq!(get("/e/g").0, 200);
-    done("setContentType", json!([token, "/e/g", "text/x-new"]));
+    done("setContentType", json!(["/e/g", "text/x-new"]));
     let answer = Connection::open(server.address()).ask(&plain("/e/g"));
     assert_eq!(answer.must("content-type"), "text/x-new");
-    done("deleteFile", json!([token, "/e/g"]));
+    done("deleteFile", json!(["/e/g"]));
     assert_eq!(get("/e/g").0, 404);
     client.put("/e/g", &[1; 100_000]);
     assert_eq!(get("/e/g"), (200, vec![1; 100_000]), "a large one in place of a small one");
