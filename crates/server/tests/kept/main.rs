@@ -28,8 +28,10 @@ fn plain(path: &str) -> Ask {
     ask("GET", &format!("/acme{path}"))
 }
 
+type Said = (u16, Vec<(String, Vec<u8>)>, Vec<u8>);
+
 /// An answer's head without its date, and its body.
-fn said(answer: &Answer) -> (u16, Vec<(String, Vec<u8>)>, Vec<u8>) {
+fn said(answer: &Answer) -> Said {
     let mut headers = answer.headers.clone();
     headers.retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
     // Their order means nothing: hyper puts the length of an empty body last.
@@ -95,7 +97,8 @@ fn every_change_is_seen_at_once() {
         assert_eq!(get("/d/f"), (200, content));
     }
     let done = |method: &str, params| assert_eq!(client.code(method, params), 0, "{method}");
-    done("rename", json!(["/d", "/e"]));
+    client.dir("/e");
+    done("rename", json!(["/d/f", "/e/f"]));
     assert_eq!(get("/d/f").0, 404);
     assert_eq!(get("/e/f"), (200, b"version 99".to_vec()));
     done("rename", json!(["/e/f", "/e/g"]));
