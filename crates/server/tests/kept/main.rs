@@ -193,12 +193,45 @@ fn however_requests_come() {
             }
         }
     }
+    // One after the other, over one connection.
+    let mut connection = Connection::open(address);
+    for n in (0..20).flat_map(|_| 0..kinds.len()) {
+        let (request, method, body) = &kinds[n];
+        let answer = connection.ask(request);
+        assert!(*method == "POST" || &answer.body == body, "{answer:?}");
+    }
     // A client that closes its half still gets its answer, and the connection ends.
     let mut connection = Connection::open(address);
     connection.send(&plain("/a").bytes(address)).unwrap();
     connection.finish_sending();
     assert_eq!(connection.answer("GET").unwrap().body, b"first");
     assert!(connection.is_closed_by_server());
+}
+
+/// An answer that is still on its way, in part in hyper's hands, is not cut into by one that is not.
+#[test]
+fn nothing_goes_before_its_turn() {
+    let server = Server::start();
+    let client = server.login();
+    client.put("/a", b"small");
+    // More than the sockets hold.
+    for (path, len) in [("/big", 24 << 20), ("/less", 300_000)] {
+        let content = harness::noise(7, len);
+        client.put(path, &content);
+        for _ in 0..3 {
+            let mut connection = Connection::open(server.address());
+            assert_eq!(connection.ask(&plain("/a")).body, b"small");
+            connection.send(&plain(path).bytes(server.address())).unwrap();
+            for _ in 0..3 {
+                thread::sleep(Duration::from_millis(60));
+                connection.send(&plain("/a").bytes(server.address())).unwrap();
+            }
+            assert!(connection.answer("GET").unwrap().body == content, "{path}");
+            for _ in 0..3 {
+                assert_eq!(connection.answer("GET").unwrap().body, b"small");
+            }
+        }
+    }
 }
 
 /// One line a request, with what came of it.
