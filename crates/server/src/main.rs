@@ -83,7 +83,8 @@ fn open(data: &Path, wiring: Wiring) -> anyhow::Result<Opened> {
 
 /// The engines in a directory that this process owns.
 fn assemble(data: &Path, key: &[u8; 32], wiring: Wiring) -> anyhow::Result<Store> {
-    let catalog = Embedded::open(data.join("catalog"), catalog::embedded::Options::default())
+    let options = catalog::embedded::Options::with_memory(process::memory_bytes());
+    let catalog = Embedded::open(data.join("catalog"), options)
         .with_context(|| format!("opening the catalog in {}", data.display()))?;
     let blobs = Local::open_keeping(data, wiring.reserve_bytes)
         .with_context(|| format!("opening blobs in {}", data.display()))?;

@@ -20,6 +20,36 @@ pub(crate) fn settle() {
     let _kept = rustix::process::setrlimit(Resource::Nofile, raised);
 }
 
+/// Memory that the process may use, in bytes: the machine's, or less where a control group (either version) says so.
+pub(crate) fn memory_bytes() -> u64 {
+    let machine = rustix::system::sysinfo();
+    let machine = u64::from(machine.mem_unit).saturating_mul(machine.totalram);
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limit = |file: std::path::PathBuf| std::fs::read_to_string(file).ok()?.trim().parse().ok();
+    limits_of(&groups).into_iter().filter_map(limit).fold(machine, u64::min)
+}
+
+/// The files that may say how much memory the process has, by its line of `/proc/self/cgroup`; those of the groups that
+/// its group is in count, too.
+fn limits_of(groups: &str) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let group = std::path::Path::new(root).join(path.trim_start_matches('/'));
+        let above = group.ancestors().take_while(|group| group.starts_with(root));
+        files.extend(above.map(|group| group.join(file)));
+    }
+    files
+}
+
 /// Descriptors that the catalog and the blobs that are kept open may need, with some for all that is open once.
 const OPEN_BESIDE_MAX: u64 = 1456;
 /// Files that connections have open at the same time, as far as they are counted.
@@ -52,6 +82,23 @@ fn room(descriptors: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_limits_of_memory_stand() {
+        let files = |groups: &str| -> Vec<String> {
+            limits_of(groups).iter().map(|file| file.display().to_string()).collect()
+        };
+        assert_eq!(
+            files("0::/a/b\n"),
+            ["a/b/", "a/", ""].map(|group| format!("/sys/fs/cgroup/{group}memory.max"))
+        );
+        assert_eq!(
+            files("5:cpu,cpuacct:/x\n4:memory:/x\n1:name=systemd:/y\n"),
+            ["x/", ""].map(|group| format!("/sys/fs/cgroup/memory/{group}memory.limit_in_bytes"))
+        );
+        assert_eq!(files("nonsense\n"), [""; 0]);
+        assert!(memory_bytes() > 1 << 20);
+    }
 
     #[test]
     fn descriptors_last() {
