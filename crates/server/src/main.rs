@@ -23,10 +23,6 @@ use ops::{Parts, Store, clock::SystemClock, vault::Vault};
 
 use crate::config::{Cli, Plan, Wiring};
 
-/// Most of what a request allocates is gone with it, on whichever thread: this is what it is good at.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What a check exits with that could not look.
 const NOT_LOOKED: u8 = 2;
 
