@@ -176,6 +176,11 @@ impl Line {
         self.sent = bytes as u64;
     }
 
+    /// The request's, for what is done after the answer was begun.
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket(Some(self.id))
+    }
+
     /// Answers the request: what is logged meanwhile carries its number.
     pub(crate) fn answering<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
         REQUEST.scope(self.id, work)

@@ -1,8 +1,9 @@
 //! The body of every answer, and what all of them say.
 
 use std::{
+    ops::Range,
     pin::Pin,
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     task::{Context, Poll},
 };
 
@@ -16,7 +17,7 @@ use http_body::{Frame, SizeHint};
 use ops::model::Error;
 
 use crate::cors;
-use crate::outlet::Outlet;
+use crate::outlet::{AsFile, Outlet};
 pub(crate) use crate::request::Request;
 
 /// Headers that most answers have, at most.
@@ -39,7 +40,15 @@ pub(crate) struct Kept {
     /// Status line and headers.
     pub(crate) head: Bytes,
     /// Its body.
-    pub(crate) body: Bytes,
+    pub(crate) body: KeptBody,
+}
+
+/// The body of such an answer.
+pub(crate) enum KeptBody {
+    /// In memory.
+    Bytes(Bytes),
+    /// These bytes of what leaves as a file.
+    File(Arc<dyn AsFile>, Range<u64>),
 }
 
 /// The head of an answer with these headers and those that every answer has, but for the date and the empty line: in the

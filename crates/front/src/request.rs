@@ -1,4 +1,4 @@
-//! The body of every request: hyper's, with a bound on its pauses and a count of what came.
+//! Requests as rooms take them, and the body of every request: hyper's, with a bound on its pauses and a count of what came.
 //!
 //! A body fails in one way only, [`Error::BodyCut`]: the client went away, sent less than it said, sent broken chunks,
 //! or paused for too long. hyper asks a client for its body (`100 Continue`) at the first poll, so a room that refuses a
@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use ops::model::Error;
@@ -23,6 +24,20 @@ use tokio::time::{Instant, Sleep};
 
 /// A request as the rooms take it.
 pub(crate) type Request = http::Request<RequestBody>;
+
+/// A GET or HEAD that asks for a file and shows nothing: no body, no token, no query.
+pub(crate) struct Plain<'a> {
+    /// `GET` or `HEAD`.
+    pub(crate) method: &'a str,
+    /// As it was spelled.
+    pub(crate) host: &'a [u8],
+    /// As it was spelled.
+    pub(crate) path: &'a str,
+    /// Its `If-None-Match`, `If-Modified-Since` and `Range`.
+    pub(crate) asked: HeaderMap,
+    /// Whether the answer may leave as a file.
+    pub(crate) files: bool,
+}
 
 /// What is known of a request's body from outside, while a room has it and afterwards.
 #[derive(Debug, Default)]

@@ -10,11 +10,11 @@ use crate::{
     access::{Counted, Line},
     cors, egress,
     reply::{self, Body, Kept, Reply},
-    request::{Meter, Request, RequestBody},
+    request::{Meter, Plain, Request, RequestBody},
     rpc, upload,
 };
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode, Version,
+    HeaderValue, Method, StatusCode, Version,
     header::{ALLOW, CONNECTION, HOST},
 };
 use hyper::body::Incoming;
@@ -79,17 +79,9 @@ pub(crate) async fn answer(
     (line.attach(reply), finished)
 }
 
-/// What is kept for a plain GET or HEAD of an address that may still ask; `conditions` are its `If-None-Match` and
-/// `If-Modified-Since`. `None`: the request is to be answered as any other.
-pub(crate) fn kept(
-    front: &Front,
-    peer: Peer,
-    method: &str,
-    host: &[u8],
-    path: &str,
-    conditions: &HeaderMap,
-) -> Option<Kept> {
-    let kept = egress::kept(front, method == "HEAD", host, path, conditions)?;
+/// The answer to a plain GET or HEAD of an address that may still ask. `None`: the request is to be answered as any other.
+pub(crate) fn kept(front: &Front, peer: Peer, plain: &Plain<'_>) -> Option<Kept> {
+    let kept = egress::kept(front, plain)?;
     let admitted = peer.address.is_none_or(|a| front.store.admit_address(a.ip()).is_ok());
     admitted.then_some(kept)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use blobs::{Blob, FileSpan, InFile};
 use bytes::Bytes;
 use catalog::{Read, Witness};
+use futures_util::FutureExt;
 use model::{Account, AccountId, Content, Error, File, FileAttrs, Result, Time, TreePath};
 
 use crate::{
@@ -156,6 +157,13 @@ impl Store {
         let (Looked { file, inline, .. }, witness) =
             self.0.catalog.witnessed_now(look)?.ok().flatten()?;
         Some(Known { file, inline, witness })
+    }
+
+    /// The file that is known, opened here and now; `None`: that takes waiting, or its bytes are gone.
+    pub fn open_now(&self, known: &Known) -> Option<Opened> {
+        let Known { file, inline, .. } = known;
+        let opening = self.open(file.clone(), inline.clone(), Manner::default(), true);
+        opening.now_or_never()?.ok()
     }
 
     /// Has the first reading pulled that a remote answers for. Others are not asked about: a request is one request to one

@@ -78,7 +78,7 @@ where
         Bounds { heads, head: settings.header_read_timeout, stall: settings.answer_idle_timeout };
     let ended = Ended::default();
     let front = &lobby.front;
-    let shortcut = Shortcut::new(front.clone(), peer, heads);
+    let shortcut = Shortcut::new(front.clone(), peer, heads, outlet.clone());
     let ways = Ways { unread: unread.clone(), ended: ended.clone() };
     let wire = Wire::new(stream, peer, front.access.clone(), Some(shortcut), ways, bounds);
     let desk = Desk { front: lobby.front.clone(), peer, unread, ended, outlet };

@@ -39,15 +39,15 @@ const TARGET_BYTES_MAX: usize = 65_534;
 /// Judges a head that begins with the first of `bytes`: how long it is and what follows it, or `None` when it is not
 /// whole yet.
 pub(super) fn judge(bytes: &[u8], limits: Limits) -> Result<Option<(usize, Announced)>, Refusal> {
-    let judged = judge_with(bytes, limits, |_| ())?;
+    let judged = judge_with(bytes, limits, |_, _, _| ())?;
     Ok(judged.map(|(len, announced, ())| (len, announced)))
 }
 
-/// The same, with what `look` makes of a head that may come in.
+/// The same, with what `look` makes of a head that may come in, given how long it is and what follows it.
 pub(super) fn judge_with<T>(
     bytes: &[u8],
     limits: Limits,
-    look: impl FnOnce(&httparse::Request<'_, '_>) -> T,
+    look: impl FnOnce(&httparse::Request<'_, '_>, usize, Announced) -> T,
 ) -> Result<Option<(usize, Announced, T)>, Refusal> {
     let mut few = [const { MaybeUninit::uninit() }; FEW];
     let mut many: Vec<MaybeUninit<Header<'_>>>;
@@ -68,7 +68,8 @@ pub(super) fn judge_with<T>(
                 return Err(bad("a line that ends without a carriage return"));
             }
             check_target(request.path.unwrap_or_default())?;
-            Ok(Some((len, announced(&request)?, look(&request))))
+            let announced = announced(&request)?;
+            Ok(Some((len, announced, look(&request, len, announced))))
         }
         Ok(Status::Partial) if bytes.len() >= limits.bytes => Err(TOO_LARGE),
         Ok(Status::Partial) => Ok(None),

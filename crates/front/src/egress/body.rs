@@ -71,7 +71,8 @@ fn fault() -> Body {
     Body::stream(1, futures_util::stream::iter([Err(error)]))
 }
 
-fn slice(bytes: &Bytes, span: Span) -> Option<Bytes> {
+/// A span of bytes in memory, if they have it.
+pub(super) fn slice(bytes: &Bytes, span: Span) -> Option<Bytes> {
     let (start, end) = (usize::try_from(span.start).ok()?, usize::try_from(span.end).ok()?);
     (start <= end && end <= bytes.len()).then(|| bytes.slice(start..end))
 }

@@ -38,19 +38,16 @@ pub(crate) use recent::Recent;
 use crate::{
     Front, Peer,
     reply::{self, Body, Kept, Reply, Request},
+    request::Plain,
 };
 
-/// What is kept of the answer to a GET or HEAD (`head`) that shows nothing, if it is current and all that is needed.
-pub(crate) fn kept(
-    front: &Front,
-    head: bool,
-    host: &[u8],
-    path: &str,
-    conditions: &HeaderMap,
-) -> Option<Kept> {
+/// The answer to a GET or HEAD that shows nothing, where what is kept or can be looked up at once is all that it needs.
+pub(crate) fn kept(front: &Front, plain: &Plain<'_>) -> Option<Kept> {
+    let Plain { host, path, ref asked, files, .. } = *plain;
+    let head = plain.method == "HEAD";
     match front.recent.get(front, host, path) {
-        Some(ready) if ready.is_enough(head) => ready.give(head, conditions),
-        _ => front.recent.make(front, head, host, path)?.give(head, conditions),
+        Some(ready) if ready.is_enough(head) => ready.give(front, head, files, asked),
+        _ => front.recent.make(front, head, host, path)?.give(front, head, files, asked),
     }
 }
 

@@ -1,8 +1,9 @@
-//! Answers about files that were asked for lately, for requests that show nothing: no signed URL, no token.
+//! Answers about files for requests that show nothing, no signed URL and no token, where the store can say at once what is
+//! there; those that are asked for again are kept.
 //!
 //! Only a cache: an answer is given again as long as every record it came from is as it was ([`ops::Known`]). What lives
 //! here: which requests it answers, and the answers' headers, written once. What does not: when it is current (the
-//! store), everything a request can ask beside the whole file or its headers (`mod`).
+//! store), everything a request can ask beside the file, one range of it or its headers (`mod`), writing it (`door`).
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -18,13 +19,16 @@ use ops::Known;
 use quick_cache::{Equivalent, Weighter, sync::Cache};
 
 use super::{
-    candidates,
+    body, candidates,
     conditional::{self, Validators, Verdict},
-    describe_content, headers, sandbox,
+    content_range, describe_content, headers,
+    range::{Span, Wanted},
+    ranges, sandbox,
 };
 use crate::{
     Front,
-    reply::{self, Kept},
+    outlet::Outlet,
+    reply::{self, Kept, KeptBody},
 };
 
 /// Memory for answers, in bytes.
@@ -79,7 +83,9 @@ pub(super) struct Ready {
     sandbox: bool,
     /// The head of an answer with the whole file, once it was needed.
     whole: OnceLock<Bytes>,
-    /// The head of one that says it has not changed, likewise.
+    /// That of one with a part of it, but for which part, likewise.
+    part: OnceLock<Bytes>,
+    /// That of one that says it has not changed, likewise.
     brief: OnceLock<Bytes>,
 }
 
@@ -136,15 +142,18 @@ impl Recent {
 impl Ready {
     fn new(front: &Front, known: Known) -> Self {
         let (own, sandbox) = (headers::validators(known.attrs()), front.settings.sandbox);
-        Self { known, own, sandbox, whole: OnceLock::new(), brief: OnceLock::new() }
+        let [whole, part, brief] = [(); 3].map(|()| OnceLock::new());
+        Self { known, own, sandbox, whole, part, brief }
     }
 
     fn head(&self, status: StatusCode) -> Bytes {
-        let (attrs, whole) = (self.known.attrs(), status == StatusCode::OK);
+        let attrs = self.known.attrs();
         let write = || {
             let mut headers = HeaderMap::with_capacity(OWN_HEADERS);
-            if whole {
-                describe_content(&mut headers, attrs.size, attrs);
+            match status {
+                StatusCode::OK => describe_content(&mut headers, attrs.size, attrs),
+                StatusCode::PARTIAL_CONTENT => headers::content_type(&mut headers, attrs),
+                _ => {}
             }
             headers::describe(&mut headers, attrs, &self.own);
             if self.sandbox {
@@ -152,7 +161,12 @@ impl Ready {
             }
             Bytes::from(reply::head(status, &headers))
         };
-        if whole { &self.whole } else { &self.brief }.get_or_init(write).clone()
+        let kept = match status {
+            StatusCode::OK => &self.whole,
+            StatusCode::PARTIAL_CONTENT => &self.part,
+            _ => &self.brief,
+        };
+        kept.get_or_init(write).clone()
     }
 
     /// Whether this is all that can be had of the file here: its content was read, or is not asked for (`head`), or is large.
@@ -161,16 +175,49 @@ impl Ready {
         head || known.attrs().size == 0 || known.inline().is_some() || known.is_large()
     }
 
-    /// The answer to a GET or HEAD (`head`) with these conditions, if what is kept is all that it needs.
-    pub(super) fn give(&self, head: bool, conditions: &HeaderMap) -> Option<Kept> {
+    /// The answer to a GET or HEAD (`head`) with these conditions and this range, if what is known is all that it needs; `files`:
+    /// whether it may leave as a file.
+    pub(super) fn give(
+        &self,
+        front: &Front,
+        head: bool,
+        files: bool,
+        asked: &HeaderMap,
+    ) -> Option<Kept> {
+        let nothing = || KeptBody::Bytes(Bytes::new());
         let kept = |status, body| Some(Kept { status, head: self.head(status), body });
-        match conditional::judge(conditions, &self.own) {
-            Verdict::NotModified => kept(StatusCode::NOT_MODIFIED, Bytes::new()),
-            Verdict::Serve if head || self.known.attrs().size == 0 => {
-                kept(StatusCode::OK, Bytes::new())
-            }
-            Verdict::Serve => kept(StatusCode::OK, self.known.inline()?.clone()),
+        let size = self.known.attrs().size;
+        match conditional::judge(asked, &self.own) {
+            Verdict::NotModified => kept(StatusCode::NOT_MODIFIED, nothing()),
+            Verdict::Serve if head => kept(StatusCode::OK, nothing()),
+            Verdict::Serve => match ranges(asked, size, &self.own) {
+                Wanted::Whole if size == 0 => kept(StatusCode::OK, nothing()),
+                Wanted::Whole => {
+                    let whole = Span { start: 0, end: size };
+                    kept(StatusCode::OK, self.content(front, files, whole)?)
+                }
+                Wanted::Parts(spans) => {
+                    let [span] = spans[..] else { return None };
+                    let body = self.content(front, files, span)?;
+                    let mut head = Vec::from(self.head(StatusCode::PARTIAL_CONTENT));
+                    let (len, range) = (span.len(), content_range(span, size));
+                    let lines = format!("Content-Length: {len}\r\nContent-Range: {range}\r\n");
+                    head.extend_from_slice(lines.as_bytes());
+                    let status = StatusCode::PARTIAL_CONTENT;
+                    Some(Kept { status, head: head.into(), body })
+                }
+                Wanted::Nothing => None,
+            },
             Verdict::Failed => None,
         }
+    }
+
+    fn content(&self, front: &Front, files: bool, span: Span) -> Option<KeptBody> {
+        if let Some(bytes) = self.known.inline() {
+            return Some(KeptBody::Bytes(body::slice(bytes, span)?));
+        }
+        let may = files && self.known.is_large() && Outlet::is_open();
+        let opened = may.then(|| front.store.open_now(&self.known)).flatten()?;
+        opened.in_files().then(|| KeptBody::File(Arc::new(opened), span.start..span.end))
     }
 }

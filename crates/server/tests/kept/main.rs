@@ -1,5 +1,5 @@
-//! Plain GET and HEAD of small files, which are answered beneath hyper and, from the second time on, from memory: they get
-//! what every other request gets, byte for byte, and never anything older than what was acknowledged.
+//! Plain GET and HEAD, which are answered beneath hyper and, from the second time on, from what is kept: they get what every
+//! other request gets, byte for byte, and never anything older than what was acknowledged.
 //!
 //! What does not live here: what an answer says (tests/wire), large files (tests/sendfile), readers beside changes of large
 //! files (tests/exact). `HEADWATER_SEED=N` repeats a run.
@@ -47,7 +47,10 @@ fn it_is_the_answer_that_anybody_gets() {
     client.put("/page.html", b"<p>hello</p>");
     client.put("/data.bin", &[7; 8000]);
     client.put("/empty.txt", b"");
-    for path in ["/page.html", "/data.bin", "/empty.txt"] {
+    client.put("/large.bin", &harness::noise(3, 3 << 20));
+    // A file that was changed a moment ago is not kept open.
+    thread::sleep(Duration::from_millis(2200));
+    for path in ["/page.html", "/data.bin", "/empty.txt", "/large.bin"] {
         let etag = client.get(&format!("/acme{path}")).must("etag").to_owned();
         for method in ["GET", "HEAD"] {
             for condition in [None, Some(etag.as_str()), Some("\"another\""), Some("*")] {
@@ -69,6 +72,21 @@ fn it_is_the_answer_that_anybody_gets() {
                     );
                 }
                 assert_eq!(said(&connection.ask(&other)), expected, "the connection goes on");
+            }
+        }
+    }
+    let ranges =
+        ["0-0", "10-", "-5", "0-7999", "4000-70000", "7-3", "65536-131071", "3145727-", "9999999-"];
+    for path in ["/page.html", "/data.bin", "/empty.txt", "/large.bin"] {
+        for range in ranges {
+            let [one, other] = ["", "?x"].map(|query| {
+                let request = ask("GET", &format!("/acme{path}{query}"));
+                request.with("Range", &format!("bytes={range}"))
+            });
+            let mut connection = Connection::open(server.address());
+            let expected = said(&connection.ask(&other));
+            for _ in 0..OFTEN {
+                assert!(said(&connection.ask(&one)) == expected, "{path} {range}");
             }
         }
     }
@@ -245,13 +263,20 @@ fn each_has_its_line_in_the_log() {
         let method = if n % 3 == 0 { "HEAD" } else { "GET" };
         assert_eq!(connection.ask(&ask(method, "/acme/f")).status, 200);
     }
+    // Two that come together, and one with a body, which nobody reads.
+    let address = server.address();
+    connection.send(&[plain("/f").bytes(address), plain("/f").bytes(address)].concat()).unwrap();
+    connection.send(&plain("/f").body("more").bytes(address)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(connection.answer("GET").unwrap().status, 200);
+    }
     let log = server.log();
     let lines: Vec<serde_json::Value> = log
         .lines()
         .filter(|line| line.contains("\"path\":\"/acme/f\""))
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(lines.len(), REQUESTS);
+    assert_eq!(lines.len(), REQUESTS + 3);
     for line in &lines {
         let bytes = if line["method"] == "GET" { 7 } else { 0 };
         assert_eq!((&line["status"], &line["bytes_out"]), (&200.into(), &bytes.into()), "{line}");
@@ -259,7 +284,7 @@ fn each_has_its_line_in_the_log() {
     let mut ids: Vec<_> = lines.iter().map(|line| line["id"].as_str().unwrap()).collect();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), REQUESTS, "each request has its own number");
+    assert_eq!(ids.len(), REQUESTS + 3, "each request has its own number");
 }
 
 /// What bounds other connections bounds these: rates, silence, and the end of the server.
