@@ -9,6 +9,7 @@ pub mod audit;
 pub mod embedded;
 pub mod faulty;
 mod handle;
+mod rows;
 #[cfg(test)]
 mod suite;
 mod tx;

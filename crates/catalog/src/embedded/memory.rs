@@ -10,8 +10,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::keys::Family;
-use super::overlay::Overlay;
+use crate::rows::keys::Family;
+use crate::rows::overlay::Overlay;
 
 /// Rows of one family that are remembered at most; then all of them are forgotten.
 const ROWS_MAX: usize = 4096;

@@ -1,33 +1,21 @@
 //! The embedded engine: RocksDB in a directory of its own.
 //!
 //! What lives here: opening and closing, and the way of a job to a snapshot or to the writer's thread. What does not:
-//! the layout of keys (`keys`) and values (`record`, `upload_record`, `codec`), lookups (`view`, `source`), changes (`tx`,
-//! `overlay`), both for multipart uploads (`uploads`), the group commit (`writer`), RocksDB's settings (`options`).
+//! what is stored, and the lookups and changes made of it (`crate::rows`), rows from RocksDB (`source`, `audit`), the group
+//! commit (`writer`), RocksDB's settings (`options`).
 //!
 //! Invariant: only the writer's thread changes the database, and once a write has failed nothing does.
 
-mod codec;
-mod events;
-mod jobs;
-mod keys;
+mod audit;
 mod logs;
 mod mark;
 mod memory;
 mod options;
-mod overlay;
 mod recall;
-mod recent;
-mod record;
 mod room;
-mod rows;
-mod scrub;
 mod source;
 #[cfg(test)]
 mod tests;
-mod tx;
-mod upload_record;
-mod uploads;
-mod view;
 mod writer;
 
 use std::path::Path;
@@ -40,16 +28,16 @@ use rocksdb::{DB, WriteOptions};
 
 pub use self::options::Options;
 
-use self::codec::{decode, encode};
-use self::keys::Family;
 use self::mark::Mark;
 use self::recall::Recall;
-use self::record::Number;
 use self::room::Room;
 use self::source::Frozen;
-use self::view::View;
 use self::writer::Writer;
 use crate::audit::AuditJob;
+use crate::rows::codec::{decode, encode};
+use crate::rows::keys::{self, Family};
+use crate::rows::record::Number;
+use crate::rows::view::View;
 use crate::witness::Stamps;
 use crate::{Engine, ReadJob, Stats, WriteJob};
 

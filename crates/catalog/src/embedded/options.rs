@@ -14,7 +14,7 @@ use rocksdb::{
 use model::Result;
 
 use super::fault;
-use super::keys::Family;
+use crate::rows::keys::Family;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

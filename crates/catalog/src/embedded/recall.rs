@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quick_cache::{Equivalent, Weighter, sync::Cache};
 
-use super::keys::Family;
+use crate::rows::keys::Family;
 use crate::witness::Stamps;
 
 /// Memory for rows, in bytes.

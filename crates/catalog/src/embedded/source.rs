@@ -7,47 +7,19 @@
 //! with that error, never early and in silence.
 
 use std::cell::RefCell;
-use std::cmp::Ordering;
 
 use bytes::Bytes;
 use model::{Error, Result};
 use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, Snapshot};
 
 use super::fault;
-use super::keys::Family;
 use super::memory::Memory;
-use super::overlay::Overlay;
 use super::recall::Recall;
 use crate::Witness;
+use crate::rows::keys::Family;
+use crate::rows::overlay::Overlay;
+use crate::rows::source::{Cursor, Group, Scan, Source, Visit, merge};
 use crate::witness::Watch;
-
-/// What a scan hands keys and values to.
-pub(super) type Visit<'v, T> = dyn FnMut(&[u8], &[u8]) -> Result<T> + 'v;
-
-/// A source of bytes.
-pub(super) trait Source {
-    /// Hands the value of a key to `read`, if there is one.
-    fn get<T>(
-        &self,
-        family: Family,
-        key: &[u8],
-        read: impl FnOnce(&[u8]) -> Result<T>,
-    ) -> Result<Option<T>>;
-
-    /// Hands keys from `from` on and below `below`, with their values, to `visit`, until it says `false`.
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        below: &[u8],
-        visit: &mut Visit<'_, bool>,
-    ) -> Result<()>;
-
-    /// Whether what was read so far is still so, where that is watched.
-    fn witness(&self) -> Option<Witness> {
-        None
-    }
-}
 
 /// One state of the catalog, whatever is written meanwhile.
 pub(super) struct Frozen<'a> {
@@ -109,13 +81,8 @@ impl Source for Frozen<'_> {
         value.map(|value| read(&value)).transpose()
     }
 
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        below: &[u8],
-        visit: &mut Visit<'_, bool>,
-    ) -> Result<()> {
+    fn scan(&self, scan: Scan<'_>, visit: &mut Visit<'_, bool>) -> Result<()> {
+        let Scan { family, from, below, .. } = scan;
         self.watch(|watch| match (family, from) {
             // These are few, and their first byte says what they are.
             (Family::Meta, [first, ..]) => watch.rows(family as u8, *first),
@@ -123,7 +90,7 @@ impl Source for Frozen<'_> {
         });
         let stored =
             self.snapshot.raw_iterator_cf_opt(handle(self.db, family)?, bounded(from, below));
-        merge(stored, from, std::iter::empty(), visit)
+        all(stored, from, visit)
     }
 
     fn witness(&self) -> Option<Witness> {
@@ -133,7 +100,7 @@ impl Source for Frozen<'_> {
 
 /// What is durable, under the changes of the group being put together. Only the writer's thread changes what is
 /// durable, and it holds this, so no snapshot is needed.
-pub(super) struct Group<'a> {
+pub(super) struct Pending<'a> {
     /// What is durable.
     pub(super) db: &'a DB,
     /// What is not yet.
@@ -142,7 +109,13 @@ pub(super) struct Group<'a> {
     pub(super) memory: &'a Memory,
 }
 
-impl Source for Group<'_> {
+impl Group for Pending<'_> {
+    fn overlay(&mut self) -> &mut Overlay {
+        self.overlay
+    }
+}
+
+impl Source for Pending<'_> {
     fn get<T>(
         &self,
         family: Family,
@@ -164,15 +137,14 @@ impl Source for Group<'_> {
         row.map(|value| read(&value)).transpose()
     }
 
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        below: &[u8],
-        visit: &mut Visit<'_, bool>,
-    ) -> Result<()> {
+    fn scan(&self, scan: Scan<'_>, visit: &mut Visit<'_, bool>) -> Result<()> {
+        let Scan { family, from, below, .. } = scan;
         let stored = self.db.raw_iterator_cf_opt(handle(self.db, family)?, bounded(from, below));
-        merge(stored, from, self.overlay.range(family, from, below), visit)
+        let mut changes = self.overlay.range(family, from, below).peekable();
+        if changes.peek().is_none() {
+            return all(stored, from, visit);
+        }
+        merge(&mut Stored::new(stored, from), changes, visit)
     }
 }
 
@@ -189,45 +161,37 @@ fn bounded(from: &[u8], below: &[u8]) -> ReadOptions {
     options
 }
 
-/// Walks stored keys and changes side by side; where both have a key, the change counts.
-fn merge<'c>(
-    mut stored: DBRawIterator<'_>,
-    from: &[u8],
-    changes: impl Iterator<Item = (&'c [u8], &'c Option<Bytes>)>,
-    visit: &mut Visit<'_, bool>,
-) -> Result<()> {
-    let mut changes = changes.peekable();
+/// Every scan of a snapshot: nothing to merge, and the shortest way through many rows.
+fn all(mut stored: DBRawIterator<'_>, from: &[u8], visit: &mut Visit<'_, bool>) -> Result<()> {
     stored.seek(from);
-    // Every scan of a snapshot: nothing to merge, and the shortest way through many rows.
-    if changes.peek().is_none() {
-        while let Some((key, value)) = stored.item() {
-            if !visit(key, value)? {
-                break;
-            }
-            stored.next();
-        }
-        return stored.status().map_err(fault);
-    }
-    loop {
-        let order = match (stored.key(), changes.peek()) {
-            (None, None) => break,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(key), Some((changed, _))) => key.cmp(changed),
-        };
-        let go_on = match order {
-            Ordering::Less => stored.item().map_or(Ok(true), |(key, value)| visit(key, value))?,
-            Ordering::Equal | Ordering::Greater => match changes.next() {
-                Some((key, Some(value))) => visit(key, value)?,
-                Some((_, None)) | None => true,
-            },
-        };
-        if !go_on {
+    while let Some((key, value)) = stored.item() {
+        if !visit(key, value)? {
             break;
         }
-        if order != Ordering::Greater {
-            stored.next();
-        }
+        stored.next();
     }
     stored.status().map_err(fault)
+}
+
+/// Stored rows, to be merged with changes.
+struct Stored<'a>(DBRawIterator<'a>);
+
+impl<'a> Stored<'a> {
+    fn new(mut rows: DBRawIterator<'a>, from: &[u8]) -> Self {
+        rows.seek(from);
+        Self(rows)
+    }
+}
+
+impl Cursor for Stored<'_> {
+    fn row(&mut self) -> Result<Option<(&[u8], &[u8])>> {
+        if !self.0.valid() {
+            self.0.status().map_err(fault)?;
+        }
+        Ok(self.0.item())
+    }
+
+    fn advance(&mut self) {
+        self.0.next();
+    }
 }

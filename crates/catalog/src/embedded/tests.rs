@@ -6,8 +6,11 @@ use model::Error;
 use tempfile::TempDir;
 
 use super::room::Room;
-use super::{Embedded, Number, Options, encode, keys, open_database};
+use super::{Embedded, Options, open_database};
 use crate::Catalog;
+use crate::rows::codec::encode;
+use crate::rows::keys;
+use crate::rows::record::Number;
 use crate::suite::pieces::piece;
 use crate::suite::uploads::upload;
 use crate::suite::{ROOT, at, check_dir, file, hold_the_law, with_root};

@@ -20,12 +20,12 @@ use model::{Error, Result};
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::Core;
-use super::keys::Family;
 use super::memory::Memory;
-use super::overlay::Overlay;
-use super::source::{Group, handle};
-use super::view::View;
+use super::source::{Pending, handle};
 use crate::WriteJob;
+use crate::rows::keys::Family;
+use crate::rows::overlay::Overlay;
+use crate::rows::view::View;
 
 /// Writes that may wait for the thread. More are refused: their callers are told to try again, which keeps memory
 /// bounded and never blocks a caller's thread.
@@ -129,7 +129,7 @@ impl<'a> Batch<'a> {
             return;
         }
         let mut view =
-            View(Group { db: &core.db, overlay: &mut self.overlay, memory: self.memory });
+            View(Pending { db: &core.db, overlay: &mut self.overlay, memory: self.memory });
         // After a panic the job is only finished and the overlay only rolled back: nothing half-done is looked at.
         let outcome = match catch_unwind(AssertUnwindSafe(|| job.run(&mut view))) {
             Ok(true) => Outcome::Kept,

@@ -88,7 +88,7 @@ fn read_code(from: &mut In<'_>) -> Result<i32> {
 
 /// An upload among its user's.
 #[derive(Debug, PartialEq)]
-pub(super) struct UploadRow(pub(super) UploadId);
+pub(crate) struct UploadRow(pub(crate) UploadId);
 
 impl Record<'_> for UploadRow {
     const WHAT: &'static str = "upload row";

@@ -9,22 +9,17 @@ use model::{
     AccountId, BlobId, CallbackId, Digest, DirId, Error, InlineId, JobId, Kind, Result, Time,
     TokenHash, UploadId, UserId,
 };
-use rocksdb::{DBRawIterator, ReadOptions};
 
 use super::codec::{decode, encode};
 use super::events::Callbacks;
-use super::fault;
 use super::keys::{self, Family};
 use super::record::{Attrs, DirectoryRow, Entry, FileRow, Number, Payload};
-use super::source::{Frozen, Source, handle};
 use super::upload_record::UploadRow;
 use crate::Place;
-use crate::audit::{Audit, Index, Row, Rows};
+use crate::audit::{Index, Row};
 
-/// Read ahead of a scan, in bytes.
-const READAHEAD_BYTES: usize = 256 << 10;
-
-fn family(index: Index) -> Family {
+/// Where the rows of an index are kept.
+pub(crate) fn family(index: Index) -> Family {
     match index {
         Index::Meta => Family::Meta,
         Index::Names => Family::Names,
@@ -42,7 +37,7 @@ fn family(index: Index) -> Family {
 }
 
 /// Where a row stands, and what stands there. `None` for what cannot be written.
-pub(super) fn stored(row: &Row) -> Option<(Family, Vec<u8>, Vec<u8>)> {
+pub(crate) fn stored(row: &Row) -> Option<(Family, Vec<u8>, Vec<u8>)> {
     use Family::{Blobs, Dirs, Doomed, Events, Inline, Jobs, Meta, Names, Numbers};
     use Family::{Pieces, Sessions, Uploads};
 
@@ -113,8 +108,13 @@ pub(super) fn stored(row: &Row) -> Option<(Family, Vec<u8>, Vec<u8>)> {
     })
 }
 
+/// The index whose rows a family keeps.
+pub(crate) fn index(of: Family) -> Option<Index> {
+    Index::ALL.into_iter().find(|index| family(*index) == of)
+}
+
 /// Reads a row.
-fn read(index: Index, key: &[u8], value: &[u8]) -> Row {
+pub(crate) fn read(index: Index, key: &[u8], value: &[u8]) -> Row {
     let row = match family(index) {
         Family::Meta => meta(key, value),
         Family::Names => name(key, value),
@@ -319,59 +319,6 @@ fn job(key: &[u8], value: &[u8]) -> Result<Row> {
     })
 }
 
-/// A scan of one family.
-struct Scan<'a> {
-    rows: Option<DBRawIterator<'a>>,
-    index: Index,
-}
-
-impl Iterator for Scan<'_> {
-    type Item = Result<Row>;
-
-    fn next(&mut self) -> Option<Result<Row>> {
-        let rows = self.rows.as_mut()?;
-        if let Some((key, value)) = rows.item() {
-            let row = read(self.index, key, value);
-            rows.next();
-            return Some(Ok(row));
-        }
-        let status = rows.status().map_err(fault);
-        self.rows = None;
-        status.err().map(Err)
-    }
-}
-
-impl Audit for Frozen<'_> {
-    fn rows(&self, index: Index, after: Option<&Row>) -> Rows<'_> {
-        let mut options = ReadOptions::default();
-        options.fill_cache(false);
-        options.set_readahead_size(READAHEAD_BYTES);
-        match self.iterator(family(index), options) {
-            Err(e) => Box::new(std::iter::once(Err(e))),
-            Ok(mut rows) => {
-                match after.and_then(stored) {
-                    Some((_, key, _)) => rows.seek(keys::after(key)),
-                    None => rows.seek_to_first(),
-                }
-                Box::new(Scan { rows: Some(rows), index })
-            }
-        }
-    }
-
-    fn stored(&self, like: &Row) -> Result<Option<Row>> {
-        let Some((at, key, _)) = stored(like) else { return Ok(None) };
-        let index = Index::ALL.into_iter().find(|index| family(*index) == at);
-        let Some(index) = index else { return Ok(None) };
-        self.get(at, &key, |value| Ok(read(index, &key, value)))
-    }
-}
-
-impl Frozen<'_> {
-    fn iterator(&self, family: Family, options: ReadOptions) -> Result<DBRawIterator<'_>> {
-        Ok(self.snapshot().raw_iterator_cf_opt(handle(self.db(), family)?, options))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use model::Usage;
@@ -383,8 +330,7 @@ mod tests {
 
     fn back(row: &Row) -> Row {
         let (at, key, value) = stored(row).unwrap();
-        let index = Index::ALL.into_iter().find(|index| family(*index) == at).unwrap();
-        read(index, &key, &value)
+        read(index(at).unwrap(), &key, &value)
     }
 
     #[test]

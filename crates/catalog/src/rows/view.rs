@@ -16,15 +16,15 @@ use super::codec::{Record, decode};
 use super::keys::{self, Family};
 use super::recent::Recent;
 use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
-use super::source::{Source, Visit};
+use super::source::{Ahead, Scan, Source, Visit};
 use crate::{Place, Read, Witness};
 
 /// A view of the catalog.
-pub(super) struct View<S>(pub(super) S);
+pub(crate) struct View<S>(pub(crate) S);
 
 impl<S: Source> View<S> {
     /// A record that borrows nothing.
-    pub(super) fn record<R: for<'a> Record<'a>>(
+    pub(crate) fn record<R: for<'a> Record<'a>>(
         &self,
         family: Family,
         key: &[u8],
@@ -33,39 +33,43 @@ impl<S: Source> View<S> {
     }
 
     /// What the index by name has at a place.
-    pub(super) fn entry(&self, place: Place<'_>) -> Result<Option<Entry>> {
+    pub(crate) fn entry(&self, place: Place<'_>) -> Result<Option<Entry>> {
         self.record(Family::Names, &keys::name(place))
     }
 
     /// A directory's record.
-    pub(super) fn dir(&self, account: AccountId, id: DirId) -> Result<Option<Directory>> {
+    pub(crate) fn dir(&self, account: AccountId, id: DirId) -> Result<Option<Directory>> {
         self.record(Family::Dirs, &keys::dir(account, id))
     }
 
     /// The record of a directory that an index leads to.
-    pub(super) fn dir_of_entry(&self, account: AccountId, id: DirId) -> Result<Directory> {
+    pub(crate) fn dir_of_entry(&self, account: AccountId, id: DirId) -> Result<Directory> {
         self.dir(account, id)?
             .ok_or_else(|| Error::Damaged(format!("directory {} has a name and no record", id.0)))
     }
 
     /// A record that is one integer.
-    pub(super) fn number(&self, family: Family, key: &[u8]) -> Result<Option<Number>> {
+    pub(crate) fn number(&self, family: Family, key: &[u8]) -> Result<Option<Number>> {
         self.record(family, key)
     }
 
     /// Hands up to `limit` keys from `from` on and below `below`, with their values, to `visit`.
-    pub(super) fn page(
+    pub(crate) fn page(
         &self,
         family: Family,
         (from, below): (&[u8], &[u8]),
         limit: usize,
         visit: &mut Visit<'_, ()>,
     ) -> Result<()> {
-        let mut left = limit;
+        self.page_of(Scan { family, from, below, limit, directories: false }, visit)
+    }
+
+    fn page_of(&self, scan: Scan<'_>, visit: &mut Visit<'_, ()>) -> Result<()> {
+        let mut left = scan.limit;
         if left == 0 {
             return Ok(());
         }
-        self.0.scan(family, from, below, &mut |key, value| {
+        self.0.scan(scan, &mut |key, value| {
             visit(key, value)?;
             left -= 1;
             Ok(left > 0)
@@ -93,18 +97,21 @@ impl<S: Source> View<S> {
         (account, dir, kind): (AccountId, DirId, Kind),
         after: u64,
         limit: usize,
+        directories: bool,
         visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
     ) -> Result<()> {
         let Some(first) = after.checked_add(1) else { return Ok(()) };
         let prefix = keys::rows(account, dir, kind);
         let from = keys::number(account, dir, kind, first);
-        self.page(Family::Numbers, (&from, &keys::end_of(&prefix)), limit, &mut |key, value| {
+        let (family, below) = (Family::Numbers, &keys::end_of(&prefix));
+        let scan = Scan { family, from: &from, below, limit, directories };
+        self.page_of(scan, &mut |key, value| {
             visit(keys::number_of(key).ok_or_else(bad_key)?, value)
         })
     }
 }
 
-pub(super) fn bad_key() -> Error {
+pub(crate) fn bad_key() -> Error {
     Error::Damaged("a key of an index is cut short".to_owned())
 }
 
@@ -208,6 +215,7 @@ impl<S: Source> Read for View<S> {
         root: DirId,
         path: &TreePath,
     ) -> Result<Option<Resolved>> {
+        self.0.look_ahead(Ahead::Path { account, root, path, record: true })?;
         let (mut id, mut depth, mut file) = (root, 0, None);
         for name in path.segments() {
             match self.entry(Place { account, dir: id, name })? {
@@ -229,6 +237,7 @@ impl<S: Source> Read for View<S> {
     }
 
     fn file(&mut self, account: AccountId, root: DirId, path: &TreePath) -> Result<Option<File>> {
+        self.0.look_ahead(Ahead::Path { account, root, path, record: false })?;
         let (mut dir, mut names) = (root, path.segments().peekable());
         while let Some(name) = names.next() {
             match self.entry(Place { account, dir, name })? {
@@ -245,6 +254,7 @@ impl<S: Source> Read for View<S> {
     }
 
     fn node(&mut self, place: Place<'_>) -> Result<Option<Node>> {
+        self.0.look_ahead(Ahead::Node(place))?;
         Ok(match self.entry(place)? {
             Some(Entry::Directory { id, .. }) => {
                 Some(Node::Directory(self.dir_of_entry(place.account, id)?))
@@ -263,7 +273,7 @@ impl<S: Source> Read for View<S> {
         visit: &mut dyn FnMut(u64, &str, &FileAttrs),
     ) -> Result<()> {
         let mut recent = Recent::default();
-        self.rows((account, dir, Kind::File), after, limit, &mut |number, value| {
+        self.rows((account, dir, Kind::File), after, limit, false, &mut |number, value| {
             let row: FileRow<'_> = decode(value)?;
             visit(number, row.name, recent.read(&row.attrs)?);
             Ok(())
@@ -279,7 +289,7 @@ impl<S: Source> Read for View<S> {
         details: bool,
         visit: &mut dyn FnMut(u64, &str, Option<&Directory>),
     ) -> Result<()> {
-        self.rows((account, dir, Kind::Directory), after, limit, &mut |number, value| {
+        self.rows((account, dir, Kind::Directory), after, limit, details, &mut |number, value| {
             let row: DirectoryRow<'_> = decode(value)?;
             let record = if details { Some(self.dir_of_entry(account, row.id)?) } else { None };
             visit(number, row.name, record.as_ref());

@@ -25,7 +25,7 @@ struct Undo {
 
 /// The indexed batch.
 #[derive(Default)]
-pub(super) struct Overlay {
+pub(crate) struct Overlay {
     families: [BTreeMap<Vec<u8>, Change>; Family::COUNT],
     undo: Vec<Undo>,
     bytes: usize,
@@ -33,12 +33,12 @@ pub(super) struct Overlay {
 
 impl Overlay {
     /// The change of a key, if the group made one.
-    pub(super) fn get(&self, family: Family, key: &[u8]) -> Option<&Change> {
+    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Option<&Change> {
         self.families[family as usize].get(key)
     }
 
     /// The changes of keys from `from` on and below `below`.
-    pub(super) fn range<'a>(
+    pub(crate) fn range<'a>(
         &'a self,
         family: Family,
         from: &[u8],
@@ -52,7 +52,7 @@ impl Overlay {
     }
 
     /// Every change.
-    pub(super) fn changes(&self) -> impl Iterator<Item = (Family, &[u8], &Change)> {
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (Family, &[u8], &Change)> {
         Family::ALL.into_iter().flat_map(|family| {
             self.families[family as usize]
                 .iter()
@@ -61,12 +61,12 @@ impl Overlay {
     }
 
     /// Sets a key's value.
-    pub(super) fn put(&mut self, family: Family, key: Vec<u8>, value: impl Into<Bytes>) {
+    pub(crate) fn put(&mut self, family: Family, key: Vec<u8>, value: impl Into<Bytes>) {
         self.change(family, key, Some(value.into()));
     }
 
     /// Removes a key.
-    pub(super) fn remove(&mut self, family: Family, key: Vec<u8>) {
+    pub(crate) fn remove(&mut self, family: Family, key: Vec<u8>) {
         self.change(family, key, None);
     }
 
@@ -80,12 +80,12 @@ impl Overlay {
     }
 
     /// Keeps the changes made since the last save point and sets the next.
-    pub(super) fn keep(&mut self) {
+    pub(crate) fn keep(&mut self) {
         self.undo.clear();
     }
 
     /// Takes back the changes made since the last save point.
-    pub(super) fn roll_back(&mut self) {
+    pub(crate) fn roll_back(&mut self) {
         while let Some(Undo { family, key, before }) = self.undo.pop() {
             let keys = &mut self.families[family as usize];
             if let Some(before) = &before {
@@ -102,12 +102,12 @@ impl Overlay {
     }
 
     /// Bytes of keys and values: about what the group will write.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether there is nothing to write.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.families.iter().all(BTreeMap::is_empty)
     }
 }

@@ -19,12 +19,12 @@ use super::view::{View, bad_key};
 
 impl<S: Source> View<S> {
     /// An upload by id.
-    pub(super) fn find_upload(&self, id: UploadId) -> Result<Option<Multipart>> {
+    pub(crate) fn find_upload(&self, id: UploadId) -> Result<Option<Multipart>> {
         self.record(Family::Uploads, &keys::upload(id))
     }
 
     /// A page of a user's uploads: one scan, and a lookup for each.
-    pub(super) fn list_uploads_of(
+    pub(crate) fn list_uploads_of(
         &self,
         user: UserId,
         after: u64,
@@ -43,7 +43,7 @@ impl<S: Source> View<S> {
     }
 
     /// A page of all uploads.
-    pub(super) fn list_uploads(
+    pub(crate) fn list_uploads(
         &self,
         after: Option<UploadId>,
         limit: usize,
@@ -62,7 +62,7 @@ impl<S: Source> View<S> {
     }
 
     /// The uploads to be put together.
-    pub(super) fn list_joining(&self) -> Result<Vec<UploadId>> {
+    pub(crate) fn list_joining(&self) -> Result<Vec<UploadId>> {
         let mut joining = Vec::new();
         let below = keys::end_of(keys::JOINING);
         self.page(Family::Uploads, (keys::JOINING, &below), usize::MAX, &mut |key, _| {
@@ -73,12 +73,12 @@ impl<S: Source> View<S> {
     }
 
     /// An account's counter.
-    pub(super) fn count_unfinished(&self, account: AccountId) -> Result<u64> {
+    pub(crate) fn count_unfinished(&self, account: AccountId) -> Result<u64> {
         Ok(self.number(Family::Meta, &keys::unfinished(account))?.map_or(0, |count| count.0))
     }
 
     /// A page of an upload's pieces.
-    pub(super) fn list_pieces(
+    pub(crate) fn list_pieces(
         &self,
         upload: UploadId,
         after: u64,
@@ -95,7 +95,7 @@ impl<S: Source> View<S> {
     }
 
     /// The piece that counts under a number.
-    pub(super) fn find_piece(&self, upload: UploadId, number: u32) -> Result<Option<Piece>> {
+    pub(crate) fn find_piece(&self, upload: UploadId, number: u32) -> Result<Option<Piece>> {
         let Some(Number(arrival)) =
             self.number(Family::Pieces, &keys::piece_number(upload, number))?
         else {
@@ -111,14 +111,14 @@ impl<S: Source> View<S> {
     }
 }
 
-impl View<Group<'_>> {
+impl<S: Group> View<S> {
     /// The upload an operation says is there.
     fn known_upload(&self, id: UploadId) -> Result<Multipart> {
         self.find_upload(id)?.ok_or_else(|| misuse(format!("upload {id:?} is not there")))
     }
 
     /// Adds or replaces an upload.
-    pub(super) fn store_upload(&mut self, upload: &Multipart) -> Result<Multipart> {
+    pub(crate) fn store_upload(&mut self, upload: &Multipart) -> Result<Multipart> {
         let old = self.find_upload(upload.id)?;
         let mut stored = upload.clone();
         match &old {
@@ -179,7 +179,7 @@ impl View<Group<'_>> {
     }
 
     /// Removes an upload and its pieces' records.
-    pub(super) fn drop_upload(&mut self, id: UploadId) -> Result<()> {
+    pub(crate) fn drop_upload(&mut self, id: UploadId) -> Result<()> {
         let upload = self.known_upload(id)?;
         let mut gone = Vec::new();
         // The numbers follow the pieces: one range.
@@ -198,7 +198,7 @@ impl View<Group<'_>> {
     }
 
     /// Adds a piece, last in the order of arrival.
-    pub(super) fn append_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<Piece> {
+    pub(crate) fn append_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<Piece> {
         let mut record = self.known_upload(upload)?;
         record.received += 1;
         let piece = Piece { arrival: record.received, ..*piece };
@@ -210,7 +210,7 @@ impl View<Group<'_>> {
     }
 
     /// Replaces a piece's record.
-    pub(super) fn replace_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<()> {
+    pub(crate) fn replace_piece(&mut self, upload: UploadId, piece: &Piece) -> Result<()> {
         let key = keys::piece(upload, piece.arrival);
         let missing =
             || misuse(format!("upload {upload:?} has no piece that arrived as {}", piece.arrival));

@@ -35,7 +35,7 @@ use crate::Place;
 
 /// A column family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     /// Few and small records of several kinds; RocksDB insists on having this family.
     Meta,
     /// The index by name.
@@ -64,9 +64,9 @@ pub(super) enum Family {
 
 impl Family {
     /// How many there are.
-    pub(super) const COUNT: usize = 12;
+    pub(crate) const COUNT: usize = 12;
     /// All of them; each at the place its number says.
-    pub(super) const ALL: [Family; Self::COUNT] = [
+    pub(crate) const ALL: [Family; Self::COUNT] = [
         Family::Meta,
         Family::Names,
         Family::Numbers,
@@ -82,7 +82,7 @@ impl Family {
     ];
 
     /// Its name on disk.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Family::Meta => "default",
             Family::Names => "names",
@@ -101,110 +101,110 @@ impl Family {
 }
 
 /// The number of the catalog's format, in [`Family::Meta`].
-pub(super) const FORMAT: &[u8] = b"f";
+pub(crate) const FORMAT: &[u8] = b"f";
 /// The last fresh id, in [`Family::Meta`].
-pub(super) const LAST_ID: &[u8] = b"i";
+pub(crate) const LAST_ID: &[u8] = b"i";
 /// How far scrubbing is, in [`Family::Meta`].
-pub(super) const SCRUB: &[u8] = b"s";
+pub(crate) const SCRUB: &[u8] = b"s";
 /// What accounts' keys begin with, in [`Family::Meta`].
-pub(super) const ACCOUNTS: &[u8] = b"a";
+pub(crate) const ACCOUNTS: &[u8] = b"a";
 /// What users' keys begin with, in [`Family::Meta`].
-pub(super) const USERS: &[u8] = b"u";
+pub(crate) const USERS: &[u8] = b"u";
 /// What sessions' keys begin with, in [`Family::Sessions`].
-pub(super) const SESSIONS: &[u8] = b"s";
+pub(crate) const SESSIONS: &[u8] = b"s";
 /// What uploads' keys begin with, in [`Family::Uploads`].
-pub(super) const UPLOADS: &[u8] = b"i";
+pub(crate) const UPLOADS: &[u8] = b"i";
 /// What the keys of uploads to be put together begin with, in [`Family::Uploads`].
-pub(super) const JOINING: &[u8] = b"j";
+pub(crate) const JOINING: &[u8] = b"j";
 
 /// A key after those of all blobs, which have 16 bytes.
-pub(super) const AFTER_BLOBS: &[u8] = &[u8::MAX; 17];
+pub(crate) const AFTER_BLOBS: &[u8] = &[u8::MAX; 17];
 
 fn join<const N: usize>(parts: [&[u8]; N]) -> Vec<u8> {
     parts.concat()
 }
 
 /// An account's record, in [`Family::Meta`].
-pub(super) fn account(id: AccountId) -> Vec<u8> {
+pub(crate) fn account(id: AccountId) -> Vec<u8> {
     join([ACCOUNTS, &id.0.to_be_bytes()])
 }
 
 /// The id of the account with a name, in [`Family::Meta`].
-pub(super) fn account_name(name: &str) -> Vec<u8> {
+pub(crate) fn account_name(name: &str) -> Vec<u8> {
     join([b"A", name.as_bytes()])
 }
 
 /// What an account holds, in [`Family::Meta`].
-pub(super) fn usage(id: AccountId) -> Vec<u8> {
+pub(crate) fn usage(id: AccountId) -> Vec<u8> {
     join([b"g", &id.0.to_be_bytes()])
 }
 
 /// A user's record, in [`Family::Meta`].
-pub(super) fn user(id: UserId) -> Vec<u8> {
+pub(crate) fn user(id: UserId) -> Vec<u8> {
     join([USERS, &id.0.to_be_bytes()])
 }
 
 /// The id of the user with a name, in [`Family::Meta`].
-pub(super) fn user_name(name: &str) -> Vec<u8> {
+pub(crate) fn user_name(name: &str) -> Vec<u8> {
     join([b"U", name.as_bytes()])
 }
 
 /// The key pair of an account, in [`Family::Meta`].
-pub(super) fn key_pair(account: AccountId) -> Vec<u8> {
+pub(crate) fn key_pair(account: AccountId) -> Vec<u8> {
     join([b"k", &account.0.to_be_bytes()])
 }
 
 /// The account whose key pair has this access key, in [`Family::Meta`].
-pub(super) fn access_key(access_key: &str) -> Vec<u8> {
+pub(crate) fn access_key(access_key: &str) -> Vec<u8> {
     join([b"K", access_key.as_bytes()])
 }
 
 /// A session, in [`Family::Sessions`].
-pub(super) fn session(token: &TokenHash) -> Vec<u8> {
+pub(crate) fn session(token: &TokenHash) -> Vec<u8> {
     join([SESSIONS, &token.0])
 }
 
 /// What keys of a user's sessions begin with, in [`Family::Sessions`].
-pub(super) fn sessions_of(user: UserId) -> Vec<u8> {
+pub(crate) fn sessions_of(user: UserId) -> Vec<u8> {
     join([b"u", &user.0.to_be_bytes()])
 }
 
 /// A session among a user's, in [`Family::Sessions`].
-pub(super) fn session_of(user: UserId, token: &TokenHash) -> Vec<u8> {
+pub(crate) fn session_of(user: UserId, token: &TokenHash) -> Vec<u8> {
     join([b"u", &user.0.to_be_bytes(), &token.0])
 }
 
 /// What keys of used signatures begin with, in [`Family::Sessions`].
-pub(super) const SIGNATURES: &[u8] = b"x";
+pub(crate) const SIGNATURES: &[u8] = b"x";
 
 /// A used signature, in [`Family::Sessions`].
-pub(super) fn signature(account: AccountId, signature: Digest) -> Vec<u8> {
+pub(crate) fn signature(account: AccountId, signature: Digest) -> Vec<u8> {
     join([SIGNATURES, &account.0.to_be_bytes(), &signature.0])
 }
 
 /// The account and the digest in a key of a used signature.
-pub(super) fn signature_of(key: &[u8]) -> Option<(AccountId, Digest)> {
+pub(crate) fn signature_of(key: &[u8]) -> Option<(AccountId, Digest)> {
     let (account, signature) = key.strip_prefix(SIGNATURES)?.split_first_chunk()?;
     Some((AccountId(u32::from_be_bytes(*account)), Digest(signature.try_into().ok()?)))
 }
 
 /// The token's hash at the end of a key of [`Family::Sessions`].
-pub(super) fn token(key: &[u8]) -> Option<TokenHash> {
+pub(crate) fn token(key: &[u8]) -> Option<TokenHash> {
     key.last_chunk().map(|hash| TokenHash(*hash))
 }
 
 /// What stands at a place, in [`Family::Names`].
-pub(super) fn name(place: Place<'_>) -> Vec<u8> {
+pub(crate) fn name(place: Place<'_>) -> Vec<u8> {
     join([&place.account.0.to_be_bytes(), &place.dir.0.to_be_bytes(), place.name.as_bytes()])
 }
 
 /// A row of a listing, in [`Family::Numbers`].
-pub(super) fn number(account: AccountId, dir: DirId, kind: Kind, number: u64) -> Vec<u8> {
+pub(crate) fn number(account: AccountId, dir: DirId, kind: Kind, number: u64) -> Vec<u8> {
     join([&rows(account, dir, kind), &number.to_be_bytes()])
 }
 
 /// What the keys of a listing's rows begin with, in [`Family::Numbers`].
-pub(super) fn rows(account: AccountId, dir: DirId, kind: Kind) -> Vec<u8> {
+pub(crate) fn rows(account: AccountId, dir: DirId, kind: Kind) -> Vec<u8> {
     let kind = match kind {
         Kind::Directory => 1,
         Kind::File => 2,
@@ -213,131 +213,131 @@ pub(super) fn rows(account: AccountId, dir: DirId, kind: Kind) -> Vec<u8> {
 }
 
 /// The number at the end of a key of [`Family::Numbers`].
-pub(super) fn number_of(key: &[u8]) -> Option<u64> {
+pub(crate) fn number_of(key: &[u8]) -> Option<u64> {
     key.last_chunk().map(|number| u64::from_be_bytes(*number))
 }
 
 /// A directory's record, in [`Family::Dirs`].
-pub(super) fn dir(account: AccountId, id: DirId) -> Vec<u8> {
+pub(crate) fn dir(account: AccountId, id: DirId) -> Vec<u8> {
     join([&account.0.to_be_bytes(), &id.0.to_be_bytes()])
 }
 
 /// Content, in [`Family::Inline`].
-pub(super) fn inline(account: AccountId, id: InlineId) -> Vec<u8> {
+pub(crate) fn inline(account: AccountId, id: InlineId) -> Vec<u8> {
     join([&account.0.to_be_bytes(), &id.0.to_be_bytes()])
 }
 
 /// A blob, in [`Family::Blobs`] and [`Family::Doomed`].
-pub(super) fn blob(id: BlobId) -> Vec<u8> {
+pub(crate) fn blob(id: BlobId) -> Vec<u8> {
     id.0.to_vec()
 }
 
 /// The blob that a key of [`Family::Doomed`] is for.
-pub(super) fn blob_of(key: &[u8]) -> Option<BlobId> {
+pub(crate) fn blob_of(key: &[u8]) -> Option<BlobId> {
     key.try_into().ok().map(BlobId)
 }
 
 /// How many uploads of an account are unfinished, in [`Family::Meta`].
-pub(super) fn unfinished(account: AccountId) -> Vec<u8> {
+pub(crate) fn unfinished(account: AccountId) -> Vec<u8> {
     join([b"m", &account.0.to_be_bytes()])
 }
 
 /// The last number given to an upload of a user, in [`Family::Meta`].
-pub(super) fn last_upload(user: UserId) -> Vec<u8> {
+pub(crate) fn last_upload(user: UserId) -> Vec<u8> {
     join([b"n", &user.0.to_be_bytes()])
 }
 
 /// An upload, in [`Family::Uploads`].
-pub(super) fn upload(id: UploadId) -> Vec<u8> {
+pub(crate) fn upload(id: UploadId) -> Vec<u8> {
     join([UPLOADS, &id.0])
 }
 
 /// What keys of a user's uploads begin with, in [`Family::Uploads`].
-pub(super) fn uploads_of(user: UserId) -> Vec<u8> {
+pub(crate) fn uploads_of(user: UserId) -> Vec<u8> {
     join([b"u", &user.0.to_be_bytes()])
 }
 
 /// An upload among a user's, in [`Family::Uploads`].
-pub(super) fn upload_of(user: UserId, number: u64) -> Vec<u8> {
+pub(crate) fn upload_of(user: UserId, number: u64) -> Vec<u8> {
     join([&uploads_of(user), &number.to_be_bytes()])
 }
 
 /// An upload to be put together, in [`Family::Uploads`].
-pub(super) fn joining(id: UploadId) -> Vec<u8> {
+pub(crate) fn joining(id: UploadId) -> Vec<u8> {
     join([JOINING, &id.0])
 }
 
 /// The upload's id at the end of a key of [`JOINING`].
-pub(super) fn upload_id(key: &[u8]) -> Option<UploadId> {
+pub(crate) fn upload_id(key: &[u8]) -> Option<UploadId> {
     key.last_chunk().map(|id| UploadId(*id))
 }
 
 /// What keys of an upload's pieces begin with, in [`Family::Pieces`].
-pub(super) fn pieces(upload: UploadId) -> Vec<u8> {
+pub(crate) fn pieces(upload: UploadId) -> Vec<u8> {
     join([&upload.0, b"a"])
 }
 
 /// A piece by its arrival, in [`Family::Pieces`].
-pub(super) fn piece(upload: UploadId, arrival: u64) -> Vec<u8> {
+pub(crate) fn piece(upload: UploadId, arrival: u64) -> Vec<u8> {
     join([&pieces(upload), &arrival.to_be_bytes()])
 }
 
 /// What keys of the numbers of an upload's pieces begin with, in [`Family::Pieces`]; they follow those of the pieces.
-pub(super) fn piece_numbers(upload: UploadId) -> Vec<u8> {
+pub(crate) fn piece_numbers(upload: UploadId) -> Vec<u8> {
     join([&upload.0, b"n"])
 }
 
 /// The arrival that counts under a number, in [`Family::Pieces`].
-pub(super) fn piece_number(upload: UploadId, number: u32) -> Vec<u8> {
+pub(crate) fn piece_number(upload: UploadId, number: u32) -> Vec<u8> {
     join([&piece_numbers(upload), &number.to_be_bytes()])
 }
 
 /// What callbacks' keys begin with, in [`Family::Meta`].
-pub(super) const CALLBACKS: &[u8] = b"c";
+pub(crate) const CALLBACKS: &[u8] = b"c";
 
 /// All callbacks of an account, in [`Family::Meta`].
-pub(super) fn callbacks(account: AccountId) -> Vec<u8> {
+pub(crate) fn callbacks(account: AccountId) -> Vec<u8> {
     join([CALLBACKS, &account.0.to_be_bytes()])
 }
 
 /// How many events wait for a callback, in [`Family::Meta`].
-pub(super) fn waiting_events(callback: CallbackId) -> Vec<u8> {
+pub(crate) fn waiting_events(callback: CallbackId) -> Vec<u8> {
     join([b"w", &callback.0.to_be_bytes()])
 }
 
 /// What keys of the events that wait for a callback begin with, in [`Family::Events`].
-pub(super) fn events(account: AccountId, callback: CallbackId) -> Vec<u8> {
+pub(crate) fn events(account: AccountId, callback: CallbackId) -> Vec<u8> {
     join([&account.0.to_be_bytes(), &callback.0.to_be_bytes()])
 }
 
 /// An event, in [`Family::Events`].
-pub(super) fn event(account: AccountId, callback: CallbackId, id: u64) -> Vec<u8> {
+pub(crate) fn event(account: AccountId, callback: CallbackId, id: u64) -> Vec<u8> {
     join([&events(account, callback), &id.to_be_bytes()])
 }
 
 /// What jobs' keys begin with, in [`Family::Jobs`].
-pub(super) const JOBS: &[u8] = b"j";
+pub(crate) const JOBS: &[u8] = b"j";
 /// What the keys of queued jobs begin with, in [`Family::Jobs`].
-pub(super) const JOBS_DUE: &[u8] = b"d";
+pub(crate) const JOBS_DUE: &[u8] = b"d";
 
 /// What the keys of an account's jobs begin with, in [`Family::Jobs`].
-pub(super) fn jobs_of(account: AccountId) -> Vec<u8> {
+pub(crate) fn jobs_of(account: AccountId) -> Vec<u8> {
     join([JOBS, &account.0.to_be_bytes()])
 }
 
 /// A job, in [`Family::Jobs`].
-pub(super) fn job(id: JobId) -> Vec<u8> {
+pub(crate) fn job(id: JobId) -> Vec<u8> {
     join([&jobs_of(id.account), &id.number.to_be_bytes()])
 }
 
 /// A job queued for a time, in [`Family::Jobs`].
-pub(super) fn job_due(at: Time, id: JobId) -> Vec<u8> {
+pub(crate) fn job_due(at: Time, id: JobId) -> Vec<u8> {
     let JobId { account, number } = id;
     join([JOBS_DUE, &at.0.to_be_bytes(), &account.0.to_be_bytes(), &number.to_be_bytes()])
 }
 
 /// The time and the job in a key of [`JOBS_DUE`].
-pub(super) fn job_due_of(key: &[u8]) -> Option<(Time, JobId)> {
+pub(crate) fn job_due_of(key: &[u8]) -> Option<(Time, JobId)> {
     let (at, rest) = key.strip_prefix(JOBS_DUE)?.split_first_chunk()?;
     let (account, number) = rest.split_first_chunk()?;
     let id = JobId {
@@ -348,12 +348,12 @@ pub(super) fn job_due_of(key: &[u8]) -> Option<(Time, JobId)> {
 }
 
 /// How many of an account's jobs are unfinished, in [`Family::Jobs`].
-pub(super) fn job_count(account: AccountId) -> Vec<u8> {
+pub(crate) fn job_count(account: AccountId) -> Vec<u8> {
     join([b"c", &account.0.to_be_bytes()])
 }
 
 /// The first key after all that begin with `prefix`, which does not consist of `0xff` alone.
-pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
+pub(crate) fn end_of(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if last < u8::MAX {
@@ -365,7 +365,7 @@ pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
 }
 
 /// The first key after `key`.
-pub(super) fn after(mut key: Vec<u8>) -> Vec<u8> {
+pub(crate) fn after(mut key: Vec<u8>) -> Vec<u8> {
     key.push(0);
     key
 }

@@ -11,7 +11,7 @@ use super::record::{Attrs, read_content_type};
 const TYPES_MAX: usize = 16;
 
 /// The row that was read last, and content types of rows before it.
-pub(super) struct Recent {
+pub(crate) struct Recent {
     attrs: FileAttrs,
     types: Vec<ContentType>,
 }
@@ -32,7 +32,7 @@ impl Default for Recent {
 
 impl Recent {
     /// The same as [`Attrs::owned`].
-    pub(super) fn read(&mut self, row: &Attrs<'_>) -> Result<&FileAttrs> {
+    pub(crate) fn read(&mut self, row: &Attrs<'_>) -> Result<&FileAttrs> {
         let &Attrs { owner, size, checksum, content_type, ctime, mtime } = row;
         if self.attrs.content_type.as_str() != content_type {
             self.turn_to(content_type)?;

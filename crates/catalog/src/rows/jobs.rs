@@ -67,18 +67,18 @@ impl Record<'_> for Job {
 
 impl<S: Source> View<S> {
     /// A job by id.
-    pub(super) fn find_job(&self, id: JobId) -> Result<Option<Job>> {
+    pub(crate) fn find_job(&self, id: JobId) -> Result<Option<Job>> {
         self.record(Family::Jobs, &keys::job(id))
     }
 
     /// A page of all jobs.
-    pub(super) fn list_jobs(&self, after: Option<JobId>, limit: usize) -> Result<Vec<Job>> {
+    pub(crate) fn list_jobs(&self, after: Option<JobId>, limit: usize) -> Result<Vec<Job>> {
         let from = after.map_or_else(|| keys::JOBS.to_vec(), |id| keys::after(keys::job(id)));
         self.jobs_between(&from, &keys::end_of(keys::JOBS), limit)
     }
 
     /// A page of an account's jobs.
-    pub(super) fn list_jobs_of(
+    pub(crate) fn list_jobs_of(
         &self,
         account: AccountId,
         after: u64,
@@ -98,7 +98,7 @@ impl<S: Source> View<S> {
     }
 
     /// The queued jobs whose time comes first.
-    pub(super) fn list_due(&self, limit: usize) -> Result<Vec<(Time, JobId)>> {
+    pub(crate) fn list_due(&self, limit: usize) -> Result<Vec<(Time, JobId)>> {
         let (mut due, below) = (Vec::new(), keys::end_of(keys::JOBS_DUE));
         self.page(Family::Jobs, (keys::JOBS_DUE, &below), limit, &mut |key, _| {
             due.push(keys::job_due_of(key).ok_or_else(bad_key)?);
@@ -108,14 +108,14 @@ impl<S: Source> View<S> {
     }
 
     /// An account's counter.
-    pub(super) fn count_jobs(&self, account: AccountId) -> Result<u64> {
+    pub(crate) fn count_jobs(&self, account: AccountId) -> Result<u64> {
         Ok(self.number(Family::Jobs, &keys::job_count(account))?.map_or(0, |count| count.0))
     }
 }
 
-impl View<Group<'_>> {
+impl<S: Group> View<S> {
     /// Adds or replaces a job.
-    pub(super) fn store_job(&mut self, job: &Job) -> Result<()> {
+    pub(crate) fn store_job(&mut self, job: &Job) -> Result<()> {
         let old = self.find_job(job.id)?;
         self.index_job(job.id, old.as_ref(), Some(job))?;
         self.put(Family::Jobs, keys::job(job.id), job);
@@ -123,7 +123,7 @@ impl View<Group<'_>> {
     }
 
     /// Removes a job, if it is there.
-    pub(super) fn drop_job(&mut self, id: JobId) -> Result<()> {
+    pub(crate) fn drop_job(&mut self, id: JobId) -> Result<()> {
         if let Some(old) = self.find_job(id)? {
             self.index_job(id, Some(&old), None)?;
             self.remove(Family::Jobs, keys::job(id));

@@ -16,7 +16,7 @@ use super::codec::{In, Out, Record};
 
 /// What stands under a name.
 #[derive(Debug, PartialEq)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     /// A directory: its record stands under its id.
     Directory {
         /// Its id.
@@ -63,24 +63,24 @@ impl Record<'_> for Entry {
 
 /// [`FileAttrs`] as they are stored, the content type not looked at yet: a listing reads thousands of these and sees the
 /// same few types again and again (`recent`).
-pub(super) struct Attrs<'a> {
+pub(crate) struct Attrs<'a> {
     /// As in [`FileAttrs`].
-    pub(super) owner: Owner,
+    pub(crate) owner: Owner,
     /// As in [`FileAttrs`].
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// As in [`FileAttrs`].
-    pub(super) checksum: Digest,
+    pub(crate) checksum: Digest,
     /// What is one, unless the record is damaged.
-    pub(super) content_type: &'a str,
+    pub(crate) content_type: &'a str,
     /// As in [`FileAttrs`].
-    pub(super) ctime: u64,
+    pub(crate) ctime: u64,
     /// As in [`FileAttrs`].
-    pub(super) mtime: u64,
+    pub(crate) mtime: u64,
 }
 
 impl<'a> Attrs<'a> {
     /// Attributes, to be written.
-    pub(super) fn of(attrs: &'a FileAttrs) -> Self {
+    pub(crate) fn of(attrs: &'a FileAttrs) -> Self {
         let &FileAttrs { owner, size, checksum, ref content_type, ctime, mtime } = attrs;
         Self { owner, size, checksum, content_type: content_type.as_str(), ctime, mtime }
     }
@@ -106,7 +106,7 @@ impl<'a> Attrs<'a> {
     }
 
     /// The attributes by themselves.
-    pub(super) fn owned(&self) -> Result<FileAttrs> {
+    pub(crate) fn owned(&self) -> Result<FileAttrs> {
         let &Self { owner, size, checksum, content_type, ctime, mtime } = self;
         let content_type = read_content_type(content_type)?;
         Ok(FileAttrs { owner, size, checksum, content_type, ctime, mtime })
@@ -114,17 +114,17 @@ impl<'a> Attrs<'a> {
 }
 
 /// A content type as it was stored.
-pub(super) fn read_content_type(text: &str) -> Result<ContentType> {
+pub(crate) fn read_content_type(text: &str) -> Result<ContentType> {
     let damaged = |_| Error::Damaged("file record has an invalid content type".to_owned());
     ContentType::parse(text).map_err(damaged)
 }
 
-pub(super) fn write_owner(owner: Owner, out: &mut Out) {
+pub(crate) fn write_owner(owner: Owner, out: &mut Out) {
     out.varint(owner.uid.into());
     out.varint(owner.gid.into());
 }
 
-pub(super) fn read_owner(from: &mut In<'_>) -> Result<Owner> {
+pub(crate) fn read_owner(from: &mut In<'_>) -> Result<Owner> {
     Ok(Owner { uid: from.varint32()?, gid: from.varint32()? })
 }
 
@@ -160,11 +160,11 @@ fn read_content(from: &mut In<'_>) -> Result<Content> {
 }
 
 /// A row of a listing of files.
-pub(super) struct FileRow<'a> {
+pub(crate) struct FileRow<'a> {
     /// The file's name.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     /// What listings show.
-    pub(super) attrs: Attrs<'a>,
+    pub(crate) attrs: Attrs<'a>,
 }
 
 impl<'a> Record<'a> for FileRow<'a> {
@@ -182,11 +182,11 @@ impl<'a> Record<'a> for FileRow<'a> {
 }
 
 /// A row of a listing of directories.
-pub(super) struct DirectoryRow<'a> {
+pub(crate) struct DirectoryRow<'a> {
     /// The directory's name.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     /// Its id.
-    pub(super) id: DirId,
+    pub(crate) id: DirId,
 }
 
 impl<'a> Record<'a> for DirectoryRow<'a> {
@@ -274,13 +274,13 @@ impl Record<'_> for Account {
 }
 
 /// A number that may not be there.
-pub(super) fn write_optional(value: Option<u64>, out: &mut Out) {
+pub(crate) fn write_optional(value: Option<u64>, out: &mut Out) {
     out.flag(value.is_some());
     out.varint(value.unwrap_or_default());
 }
 
 /// Reads one back.
-pub(super) fn read_optional(from: &mut In<'_>) -> Result<Option<u64>> {
+pub(crate) fn read_optional(from: &mut In<'_>) -> Result<Option<u64>> {
     let some = from.flag()?;
     let value = from.varint()?;
     Ok(some.then_some(value))
@@ -333,7 +333,7 @@ impl Record<'_> for User {
 }
 
 /// A path may be a join, and then longer than what [`TreePath::parse`] takes in one piece.
-pub(super) fn read_path(from: &mut In<'_>) -> Result<TreePath> {
+pub(crate) fn read_path(from: &mut In<'_>) -> Result<TreePath> {
     let text = from.text()?;
     if let Ok(path) = TreePath::parse(text) {
         return Ok(path);
@@ -401,7 +401,7 @@ impl Record<'_> for KeyPair {
 
 /// One integer: an id, a count, a time.
 #[derive(Debug, PartialEq)]
-pub(super) struct Number(pub(super) u64);
+pub(crate) struct Number(pub(crate) u64);
 
 impl Record<'_> for Number {
     const WHAT: &'static str = "number";
@@ -418,14 +418,14 @@ impl Record<'_> for Number {
 
 impl Number {
     /// The integer, where it is known to have no more than 32 bits.
-    pub(super) fn to_u32(&self) -> Result<u32> {
+    pub(crate) fn to_u32(&self) -> Result<u32> {
         u32::try_from(self.0)
             .map_err(|_| Error::Damaged("number record is above 32 bits".to_owned()))
     }
 }
 
 /// Inline content: all that follows the version.
-pub(super) struct Payload<'a>(pub(super) &'a [u8]);
+pub(crate) struct Payload<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Record<'a> for Payload<'a> {
     const WHAT: &'static str = "inline";
@@ -443,7 +443,7 @@ impl<'a> Record<'a> for Payload<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::codec::{decode, encode};
+    use crate::rows::codec::{decode, encode};
 
     #[test]
     fn accounts_of_the_first_release_move_up() {

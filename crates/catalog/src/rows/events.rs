@@ -19,7 +19,7 @@ use super::view::View;
 
 /// All callbacks of an account: few, and looked up by every change, so one record.
 #[derive(Debug, PartialEq)]
-pub(super) struct Callbacks(pub(super) Vec<Callback>);
+pub(crate) struct Callbacks(pub(crate) Vec<Callback>);
 
 impl Record<'_> for Callbacks {
     const WHAT: &'static str = "callbacks";
@@ -119,13 +119,13 @@ impl Record<'_> for Event {
 
 impl<S: Source> View<S> {
     /// An account's callbacks.
-    pub(super) fn find_callbacks(&self, account: AccountId) -> Result<Vec<Callback>> {
+    pub(crate) fn find_callbacks(&self, account: AccountId) -> Result<Vec<Callback>> {
         let found: Option<Callbacks> = self.record(Family::Meta, &keys::callbacks(account))?;
         Ok(found.map_or_else(Vec::new, |callbacks| callbacks.0))
     }
 
     /// Those of all accounts.
-    pub(super) fn list_callbacks(&self) -> Result<Vec<Callback>> {
+    pub(crate) fn list_callbacks(&self) -> Result<Vec<Callback>> {
         let mut all = Vec::new();
         let below = keys::end_of(keys::CALLBACKS);
         self.page(Family::Meta, (keys::CALLBACKS, &below), usize::MAX, &mut |_, value| {
@@ -136,7 +136,7 @@ impl<S: Source> View<S> {
     }
 
     /// A page of the events that wait for a callback.
-    pub(super) fn list_events(
+    pub(crate) fn list_events(
         &self,
         account: AccountId,
         callback: CallbackId,
@@ -155,15 +155,15 @@ impl<S: Source> View<S> {
     }
 
     /// How many events wait for a callback.
-    pub(super) fn count_events(&self, callback: CallbackId) -> Result<u64> {
+    pub(crate) fn count_events(&self, callback: CallbackId) -> Result<u64> {
         let count = self.number(Family::Meta, &keys::waiting_events(callback))?;
         Ok(count.map_or(0, |count| count.0))
     }
 }
 
-impl View<Group<'_>> {
+impl<S: Group> View<S> {
     /// Sets an account's callbacks.
-    pub(super) fn store_callbacks(&mut self, account: AccountId, callbacks: &[Callback]) {
+    pub(crate) fn store_callbacks(&mut self, account: AccountId, callbacks: &[Callback]) {
         let key = keys::callbacks(account);
         if callbacks.is_empty() {
             self.remove(Family::Meta, key);
@@ -173,7 +173,7 @@ impl View<Group<'_>> {
     }
 
     /// Adds an event, or replaces it.
-    pub(super) fn store_event(
+    pub(crate) fn store_event(
         &mut self,
         account: AccountId,
         callback: CallbackId,
@@ -188,7 +188,7 @@ impl View<Group<'_>> {
     }
 
     /// Removes an event that is there.
-    pub(super) fn drop_event(
+    pub(crate) fn drop_event(
         &mut self,
         account: AccountId,
         callback: CallbackId,

@@ -17,20 +17,20 @@ use model::{
 use super::codec::{Record, encode};
 use super::keys::{self, Family};
 use super::record::{Attrs, DirectoryRow, Entry, FileRow, Number, Payload};
-use super::rows;
 use super::source::Group;
+use super::stored;
 use super::view::View;
 use crate::{Place, Read, Tx, audit::Row};
 
-impl View<Group<'_>> {
+impl<S: Group> View<S> {
     /// Sets a key's record.
-    pub(super) fn put<'a>(&mut self, family: Family, key: Vec<u8>, record: &impl Record<'a>) {
-        self.0.overlay.put(family, key, encode(record));
+    pub(crate) fn put<'a>(&mut self, family: Family, key: Vec<u8>, record: &impl Record<'a>) {
+        self.0.overlay().put(family, key, encode(record));
     }
 
     /// Removes a key.
-    pub(super) fn remove(&mut self, family: Family, key: Vec<u8>) {
-        self.0.overlay.remove(family, key);
+    pub(crate) fn remove(&mut self, family: Family, key: Vec<u8>) {
+        self.0.overlay().remove(family, key);
     }
 
     fn put_dir(&mut self, account: AccountId, directory: &Directory) {
@@ -102,7 +102,7 @@ impl View<Group<'_>> {
 }
 
 /// The error for an operation that did not look before it called.
-pub(super) fn misuse(what: String) -> Error {
+pub(crate) fn misuse(what: String) -> Error {
     Error::Storage(what)
 }
 
@@ -110,8 +110,11 @@ fn no_row() -> Error {
     misuse("a row that could not be read cannot be written".to_owned())
 }
 
-impl Tx for View<Group<'_>> {
+impl<S: Group> Tx for View<S> {
     fn fresh_id(&mut self) -> Result<u64> {
+        if let Some(id) = self.0.fresh_id() {
+            return id;
+        }
         let last = self.record::<Number>(Family::Meta, keys::LAST_ID)?.map_or(0, |last| last.0);
         let id = last.checked_add(1).ok_or_else(|| misuse("no ids are left".to_owned()))?;
         self.put(Family::Meta, keys::LAST_ID.to_vec(), &Number(id));
@@ -341,13 +344,13 @@ impl Tx for View<Group<'_>> {
     }
 
     fn put_row(&mut self, row: &Row) -> Result<()> {
-        let (family, key, value) = rows::stored(row).ok_or_else(no_row)?;
-        self.0.overlay.put(family, key, value);
+        let (family, key, value) = stored::stored(row).ok_or_else(no_row)?;
+        self.0.overlay().put(family, key, value);
         Ok(())
     }
 
     fn remove_row(&mut self, row: &Row) -> Result<()> {
-        let (family, key, _) = rows::stored(row).ok_or_else(no_row)?;
+        let (family, key, _) = stored::stored(row).ok_or_else(no_row)?;
         self.remove(family, key);
         Ok(())
     }

@@ -13,7 +13,7 @@ use model::{Error, Result};
 /// The way up: a layout that has been released never changes. A new one gets the next [`Record::VERSION`], and `read`
 /// keeps a branch for each version before it, which fills in what that version did not have. Whatever is written is
 /// written in the newest layout, so records move up as they are touched and no migration has to run.
-pub(super) trait Record<'a>: Sized {
+pub(crate) trait Record<'a>: Sized {
     /// Names the kind in errors.
     const WHAT: &'static str;
     /// The layout `write` writes. Versions count from 1.
@@ -25,7 +25,7 @@ pub(super) trait Record<'a>: Sized {
 }
 
 /// A record as it is stored.
-pub(super) fn encode<'a, R: Record<'a>>(record: &R) -> Vec<u8> {
+pub(crate) fn encode<'a, R: Record<'a>>(record: &R) -> Vec<u8> {
     let mut out = Out(Vec::with_capacity(128));
     out.byte(R::VERSION);
     record.write(&mut out);
@@ -33,7 +33,7 @@ pub(super) fn encode<'a, R: Record<'a>>(record: &R) -> Vec<u8> {
 }
 
 /// Reads what [`encode`] wrote, now or in an earlier release.
-pub(super) fn decode<'a, R: Record<'a>>(bytes: &'a [u8]) -> Result<R> {
+pub(crate) fn decode<'a, R: Record<'a>>(bytes: &'a [u8]) -> Result<R> {
     let mut from = In { what: R::WHAT, rest: bytes };
     let version = from.byte()?;
     if version == 0 || version > R::VERSION {
@@ -49,21 +49,21 @@ pub(super) fn decode<'a, R: Record<'a>>(bytes: &'a [u8]) -> Result<R> {
 }
 
 /// Bytes being written.
-pub(super) struct Out(Vec<u8>);
+pub(crate) struct Out(Vec<u8>);
 
 impl Out {
     /// One byte.
-    pub(super) fn byte(&mut self, byte: u8) {
+    pub(crate) fn byte(&mut self, byte: u8) {
         self.0.push(byte);
     }
 
     /// A truth value, one byte.
-    pub(super) fn flag(&mut self, flag: bool) {
+    pub(crate) fn flag(&mut self, flag: bool) {
         self.byte(u8::from(flag));
     }
 
     /// An integer, seven bits a byte, low ones first; the top bit says that more follow.
-    pub(super) fn varint(&mut self, mut value: u64) {
+    pub(crate) fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value.to_le_bytes()[0] | 0x80);
             value >>= 7;
@@ -72,36 +72,36 @@ impl Out {
     }
 
     /// Bytes whose number the reader knows.
-    pub(super) fn fixed(&mut self, bytes: &[u8]) {
+    pub(crate) fn fixed(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
     /// Bytes after their number.
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.varint(bytes.len() as u64);
         self.fixed(bytes);
     }
 
     /// Text after the number of its bytes.
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
     }
 }
 
 /// Bytes being read.
-pub(super) struct In<'a> {
+pub(crate) struct In<'a> {
     what: &'static str,
     rest: &'a [u8],
 }
 
 impl<'a> In<'a> {
     /// One byte.
-    pub(super) fn byte(&mut self) -> Result<u8> {
+    pub(crate) fn byte(&mut self) -> Result<u8> {
         Ok(self.array::<1>()?[0])
     }
 
     /// A truth value; only 0 and 1 are.
-    pub(super) fn flag(&mut self) -> Result<bool> {
+    pub(crate) fn flag(&mut self) -> Result<bool> {
         match self.byte()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -110,7 +110,7 @@ impl<'a> In<'a> {
     }
 
     /// An integer of up to 64 bits.
-    pub(super) fn varint(&mut self) -> Result<u64> {
+    pub(crate) fn varint(&mut self) -> Result<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -127,13 +127,13 @@ impl<'a> In<'a> {
     }
 
     /// An integer of up to 32 bits.
-    pub(super) fn varint32(&mut self) -> Result<u32> {
+    pub(crate) fn varint32(&mut self) -> Result<u32> {
         let value = self.varint()?;
         u32::try_from(value).map_err(|_| self.damaged("has an integer of more than 32 bits"))
     }
 
     /// As many bytes as the type says.
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         match self.rest.split_first_chunk() {
             Some((bytes, rest)) => {
                 self.rest = rest;
@@ -144,7 +144,7 @@ impl<'a> In<'a> {
     }
 
     /// Bytes after their number.
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8]> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8]> {
         let len = self.varint()?;
         let split = usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len));
         let Some((bytes, rest)) = split else { return Err(self.damaged("is cut short")) };
@@ -153,18 +153,18 @@ impl<'a> In<'a> {
     }
 
     /// Text after the number of its bytes.
-    pub(super) fn text(&mut self) -> Result<&'a str> {
+    pub(crate) fn text(&mut self) -> Result<&'a str> {
         let bytes = self.bytes()?;
         std::str::from_utf8(bytes).map_err(|_| self.damaged("has text that is not UTF-8"))
     }
 
     /// What is left, all of it.
-    pub(super) fn remainder(&mut self) -> &'a [u8] {
+    pub(crate) fn remainder(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
 
     /// The error for a record that cannot be what was written.
-    pub(super) fn damaged(&self, why: &str) -> Error {
+    pub(crate) fn damaged(&self, why: &str) -> Error {
         Error::Damaged(format!("{} record {why}", self.what))
     }
 }
