@@ -9,14 +9,14 @@
 use bytes::Bytes;
 use model::{
     Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Event, File,
-    FileAttrs, InlineId, Job, JobId, KeyPair, Multipart, Piece, Result, Scrub, Session, Time,
-    TokenHash, UploadId, Usage, User, UserId,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Lease, Multipart, Piece, Result, Scrub, Session,
+    Time, TokenHash, UploadId, Usage, User, UserId,
 };
 
 /// An index: rows of one or a few kinds, in an order of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Index {
-    /// Accounts, users, key pairs, callbacks, counters.
+    /// Accounts, users, key pairs, callbacks, counters, leases.
     Meta,
     /// What stands under a name: by account, directory, name.
     Names,
@@ -87,6 +87,12 @@ pub enum Row {
     LastId(u64),
     /// How far scrubbing is.
     Scrub(Scrub),
+    /// What tells the key that secrets are sealed under from others.
+    KeyCheck(Vec<u8>),
+    /// Up to when no blob is left that nothing refers to.
+    OrphansSwept(Time),
+    /// A lease, by its name.
+    Lease(String, Lease),
     /// An account, by its id.
     Account(Account),
     /// Which account has a name.
@@ -145,7 +151,7 @@ pub enum Row {
     Event(AccountId, CallbackId, Event),
     /// A job, by its id.
     Job(Job),
-    /// A job queued for a time.
+    /// A job that may be begun at a time.
     JobDue(Time, JobId),
     /// How many jobs of an account are unfinished.
     UnfinishedJobs(AccountId, u64),

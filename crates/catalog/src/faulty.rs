@@ -66,6 +66,10 @@ impl Engine for Faulty {
         self.engine.reads_at_once()
     }
 
+    fn is_shared(&self) -> bool {
+        self.engine.is_shared()
+    }
+
     fn audit(&self, job: Box<dyn AuditJob>) {
         self.engine.audit(job);
     }

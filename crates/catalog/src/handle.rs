@@ -33,6 +33,8 @@ pub trait Engine: Send + Sync {
     fn read(&self, job: Box<dyn ReadJob>);
     /// Whether a short read has always run when [`Engine::read`] returns, without waiting for another machine.
     fn reads_at_once(&self) -> bool;
+    /// Whether other processes may have the same catalog open.
+    fn is_shared(&self) -> bool;
     /// Runs a job in a transaction, then tells it whether its changes are durable.
     fn write(&self, job: Box<dyn WriteJob>);
     /// Runs a job over the whole of one snapshot, on a thread of its own: it may take long.
@@ -163,6 +165,11 @@ impl Catalog {
         let (answer, result) = oneshot::channel();
         self.0.write(Box::new(WriteWork { work, result: None, answer }));
         result.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Whether other processes may have the same catalog open: what one of them alone is to do needs a lease then.
+    pub fn is_shared(&self) -> bool {
+        self.0.is_shared()
     }
 
     /// Whether a write would be taken now.

@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 use model::{
-    Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Event, File,
-    FileAttrs, InlineId, Job, JobId, KeyPair, Multipart, Node, Piece, Resolved, Result, Session,
-    Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
+    Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event, File,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Lease, Multipart, Node, Piece, Resolved, Result,
+    Scrub, Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 
 use crate::{Witness, audit::Row};
@@ -140,13 +140,26 @@ pub trait Read {
     fn jobs(&mut self, after: Option<JobId>, limit: usize) -> Result<Vec<Job>>;
     /// Up to `limit` jobs of an account with numbers above `after`, in the order of their numbers.
     fn jobs_of(&mut self, account: AccountId, after: u64, limit: usize) -> Result<Vec<Job>>;
-    /// Up to `limit` queued jobs in the order of the times they are queued for, with these times.
+    /// Up to `limit` jobs that somebody may begin at some time ([`Job::due_at`]), in the order of these times.
     fn jobs_due(&mut self, limit: usize) -> Result<Vec<(Time, JobId)>>;
     /// How many jobs of an account are unfinished ([`model::JobState::is_unfinished`]).
     fn unfinished_jobs(&mut self, account: AccountId) -> Result<u64>;
     /// Up to `limit` blobs that wait for their bytes to be removed, in the order of their ids, after `after`, with the
     /// time each was doomed.
     fn doomed(&mut self, after: Option<BlobId>, limit: usize) -> Result<Vec<(BlobId, Time)>>;
+    /// When a blob was doomed; `None`: it was not.
+    fn doomed_at(&mut self, blob: BlobId) -> Result<Option<Time>>;
+
+    /// Whose a lease is, or was.
+    fn lease(&mut self, name: &str) -> Result<Option<Lease>>;
+    /// The leases whose names begin with `prefix`, in the order of their names, those that ran out included.
+    fn leases(&mut self, prefix: &str) -> Result<Vec<(String, Lease)>>;
+    /// What tells the key that secrets are sealed under from others; `None` before it was put.
+    fn key_check(&mut self) -> Result<Option<Vec<u8>>>;
+    /// Up to when no blob is left that nothing refers to; `None`: nobody has looked.
+    fn orphans_swept(&mut self) -> Result<Option<Time>>;
+    /// How far scrubbing is.
+    fn scrub(&mut self) -> Result<Option<Scrub>>;
 }
 
 /// Changes, all or none of which become durable. The catalog keeps indices, numbers and counters right:
@@ -241,12 +254,31 @@ pub trait Tx: Read {
     fn remove_event(&mut self, account: AccountId, callback: CallbackId, id: u64) -> Result<()>;
     /// Adds a job, or replaces the one with the same id. Keeps [`Read::jobs_due`] and [`Read::unfinished_jobs`] right.
     fn put_job(&mut self, job: &Job) -> Result<()>;
+    /// Begins the job that is due first, under `lease` ([`Job::begin`]), and returns it as it is now; `None`: none is due at
+    /// `now`, or those that are are being claimed by others at this moment.
+    fn claim_job(&mut self, lease: Lease, now: Time) -> Result<Option<Job>> {
+        let due = self.jobs_due(1)?;
+        let Some((at, id)) = due.first().filter(|(at, _)| *at <= now) else { return Ok(None) };
+        let lost = || Error::Damaged(format!("job {id} is due at {} and not there", at.0));
+        let mut job = self.job(*id)?.ok_or_else(lost)?;
+        job.begin(lease, now);
+        self.put_job(&job)?;
+        Ok(Some(job))
+    }
     /// Removes a job; nothing happens when there is none.
     fn remove_job(&mut self, id: JobId) -> Result<()>;
     /// Puts a blob on the list of those whose bytes are to be removed.
     fn doom(&mut self, blob: BlobId, now: Time) -> Result<()>;
     /// Takes a blob off that list: its bytes are gone.
     fn forget_doomed(&mut self, blob: BlobId) -> Result<()>;
+    /// Sets whose a lease is, whosever it was: whether it may be taken is for operations to say.
+    fn put_lease(&mut self, name: &str, lease: &Lease) -> Result<()>;
+    /// Removes a lease; nothing happens when there is none.
+    fn remove_lease(&mut self, name: &str) -> Result<()>;
+    /// Sets what tells the key apart.
+    fn put_key_check(&mut self, check: &[u8]) -> Result<()>;
+    /// Sets up to when no blob is left that nothing refers to.
+    fn put_orphans_swept(&mut self, up_to: Time) -> Result<()>;
 
     /// Stores one row as it is, and keeps nothing else right: a repair, not an operation.
     ///

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::{AccountId, Digest, Owner, Time, TreePath, UserId};
+use crate::{AccountId, Digest, Lease, Owner, Time, TreePath, UserId};
 
 /// Names a job; operators write it as `account.number`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +120,31 @@ pub struct Job {
     pub error: String,
     /// Bytes that came in the last attempt, as far as was noted.
     pub bytes: u64,
+    /// While it is running: who runs it, and until when nobody else may begin it anew.
+    pub lease: Option<Lease>,
+}
+
+impl Job {
+    /// When somebody may begin it: one that is queued at its time, one that is running when its runner's lease runs out.
+    pub fn due_at(&self) -> Option<Time> {
+        match self.state {
+            JobState::Queued => Some(self.next_at),
+            JobState::Running => self.lease.map(|lease| lease.until),
+            JobState::Done | JobState::Failed | JobState::Cancelled => None,
+        }
+    }
+
+    /// Ends an attempt, or what was between attempts.
+    pub fn enter(&mut self, state: JobState, now: Time) {
+        (self.state, self.changed, self.lease) = (state, now, None);
+    }
+
+    /// Begins an attempt.
+    pub fn begin(&mut self, lease: Lease, now: Time) {
+        (self.state, self.changed, self.bytes) = (JobState::Running, now, 0);
+        self.attempts = self.attempts.saturating_add(1);
+        self.lease = Some(lease);
+    }
 }
 
 #[cfg(test)]

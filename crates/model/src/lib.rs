@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod event;
 mod job;
+mod lease;
 pub mod limits;
 pub mod multipart;
 mod path;
@@ -26,6 +27,7 @@ pub use entry::{Content, DirId, Directory, File, FileAttrs, Kind, Node, Owner, R
 pub use error::{Error, Result};
 pub use event::{Callback, CallbackId, CallbackState, Event, EventFile, EventKind};
 pub use job::{Job, JobId, JobState};
+pub use lease::{Lease, NodeId};
 pub use multipart::{Multipart, Piece, PieceContent, PieceState, UploadId, UploadState};
 pub use path::TreePath;
 pub use scrub::{Damage, Scrub, ScrubAt, ScrubPass, Subject};

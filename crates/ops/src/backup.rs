@@ -1,7 +1,7 @@
 //! A copy of a whole store in another one, consistent, while others write: what an export and its way back are made of.
 //!
 //! The copy is the catalog as it is at one moment and all blobs it refers to. Blobs never change, and none is removed while
-//! they are copied, so nothing has to stand still. What does not live here: where stores lie, and whether the copy may be
+//! they are copied (where several nodes do, a lease tells them not to), so nothing has to stand still. What does not live here: where stores lie, and whether the copy may be
 //! used before it is whole.
 
 use catalog::audit::{Audit, Index, Row};
@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use model::{BlobId, Error, Result, Time};
 use tokio::sync::mpsc;
 
-use crate::Store;
+use crate::{Store, backoff, lease};
 
 /// Rows written in one transaction, unless their content is longer than [`ROWS_BYTES`].
 const ROWS_AT_ONCE: usize = 1000;
@@ -59,12 +59,25 @@ impl Store {
     pub async fn copy_into(&self, to: &Store, tell: impl FnMut(&Copied) + Send) -> Result<Copied> {
         // What the copy refers to stays until it is copied, even if it is deleted meanwhile.
         let _held = self.0.removals.read().await;
+        let name = format!("{}{}-{:016x}", lease::KEEP, self.node(), backoff::random());
+        let held = self.hold(&name).await?;
+        let held = held.ok_or_else(|| Error::Unavailable("another copy begins".to_owned()))?;
+        held.run(Box::pin(self.copy_held(to, tell))).await?
+    }
+
+    /// The copy, while no blob is removed. The snapshot is taken after that was so.
+    async fn copy_held(&self, to: &Store, tell: impl FnMut(&Copied) + Send) -> Result<Copied> {
         let (parts, coming) = mpsc::channel(4);
         let reading = self.0.catalog.audit(move |audit| lay_out(audit, &parts));
         let (read, stored) = tokio::join!(reading, self.store_parts(to, coming, tell));
         let copied = stored?;
         read?;
         to.sweep_orphans(Time(0), Time(u64::MAX)).await?;
+        if !to.is_right_key().await? {
+            return Err(Error::Storage(
+                "the copy has another key than what it was made of".to_owned(),
+            ));
+        }
         Ok(copied)
     }
 
@@ -162,8 +175,8 @@ fn lay_out(audit: &dyn Audit, parts: &mpsc::Sender<Part>) -> Result<()> {
                 let text = format!("{} at {at}: {why}", index.name());
                 return Err(Error::Damaged(text));
             }
-            // How far reading this store is says nothing of the copy.
-            if let Row::Scrub(_) = &row {
+            // How far reading and sweeping this store is, and who does it, says nothing of the copy.
+            if let Row::Scrub(_) | Row::OrphansSwept(_) | Row::Lease(..) = &row {
                 continue;
             }
             if let Row::Inline(_, _, content) = &row {

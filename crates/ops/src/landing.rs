@@ -13,6 +13,7 @@ use crate::{
     Store,
     live::{Exposed, Following},
     reference,
+    sweep::Seal,
 };
 
 /// Bytes that are arriving. Dropping it discards them.
@@ -173,12 +174,13 @@ impl Landed {
             };
             return store.0.catalog.write(inline).await;
         };
-        let len = staged.len();
+        let (len, seal) = (staged.len(), Seal::now(store));
         let blob = staged.seal().await?;
         let placed = store
             .0
             .catalog
             .write(move |tx| {
+                seal.check(tx, blob)?;
                 let content = Content::Blobs(vec![Extent { blob, len }]);
                 reference::hold(tx, &content)?;
                 place(tx, content)

@@ -15,6 +15,7 @@ pub mod fetch;
 pub mod fsck;
 pub mod get;
 mod landing;
+pub mod lease;
 pub mod link;
 pub mod listing;
 pub mod live;
@@ -73,6 +74,7 @@ struct Shared {
     passwords: Passwords,
     throttle: Throttle,
     callers: callers::Callers,
+    leases: lease::Leases,
     limits: Limits,
     rates: rate::Rates,
     slots: slots::Slots,
@@ -85,7 +87,8 @@ struct Shared {
     jobs: fetch::Jobs,
     through: Arc<through::PullThrough>,
     scrub: scrub::Orders,
-    /// Held to read while all blobs are copied, to write while blobs are removed.
+    /// Held to read while all blobs are copied, to write while blobs are removed; where other nodes remove blobs, too, it is
+    /// a lease that is held ([`lease::KEEP`]).
     removals: tokio::sync::RwLock<()>,
 }
 
@@ -128,6 +131,10 @@ pub struct Limits {
     pub pull: fetch::Limits,
     /// How fast and how often everything is read again.
     pub scrub: scrub::Limits,
+    /// How long leases are good for.
+    pub lease: lease::Limits,
+    /// How long what may be in another node's hands is left alone.
+    pub sweep: sweep::Limits,
 }
 
 impl Default for Limits {
@@ -141,6 +148,8 @@ impl Default for Limits {
             events: event::Limits::default(),
             pull: fetch::Limits::default(),
             scrub: scrub::Limits::default(),
+            lease: lease::Limits::default(),
+            sweep: sweep::Limits::default(),
         }
     }
 }
@@ -158,6 +167,7 @@ impl Store {
             passwords: Passwords::new(),
             throttle: Throttle::new(parts.limits.slow_down),
             callers: callers::Callers::default(),
+            leases: lease::Leases::new(parts.limits.lease),
             rates: rate::Rates::new(parts.limits.rate),
             slots: slots::Slots::new(parts.limits.uploads_per_account),
             limits: parts.limits,

@@ -7,13 +7,16 @@ use std::net::IpAddr;
 
 use catalog::{Read, Tx};
 use model::{
-    Account, Caller, Error, KeyPair, Node, Owner, Result, Secret, Session, SessionOrigin, Time,
-    TokenHash, TreePath, User, limits,
+    Account, Caller, Error, KeyPair, Lease, Node, Owner, Result, Secret, Session, SessionOrigin,
+    Time, TokenHash, TreePath, User, limits,
 };
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{Store, tree::may_write};
+use crate::{Store, lease::LOGIN, tree::may_write};
+
+/// How often an attempt at a slowed user's password lets others go first before it is refused.
+const TURNS_MAX: u32 = 4;
 
 /// A new session.
 #[derive(Debug, Clone)]
@@ -197,18 +200,75 @@ impl Store {
             return Err(Error::BadCredentials);
         };
         // From here on the attempt counts as waiting until it is taken off again, also when the client gives up.
-        let mut attempt = Attempt { store: self, username, from, right: false };
+        let mut attempt = Attempt { store: self, username, from, right: Some(false) };
+        let checked = self.check_in_turn(&mut attempt, wait, password).await;
+        if checked.as_ref().is_err_and(Error::is_ours) {
+            attempt.right = None;
+        }
+        checked
+    }
+
+    async fn check_in_turn(
+        &self,
+        attempt: &mut Attempt<'_>,
+        wait: u64,
+        password: &Secret,
+    ) -> Result<User> {
+        let (username, from) = (attempt.username, attempt.from);
         if wait > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+        }
+        if self.is_shared() && !self.turn_among_nodes(username, from).await? {
+            return Err(Error::BadCredentials);
         }
         let name = username.to_owned();
         let user = self.0.catalog.read(move |tx| tx.user_by_name(&name)).await?;
         let hash = user.as_ref().map(|u| &u.password_hash);
-        attempt.right = self.0.passwords.check(password, hash).await?;
+        let right = self.0.passwords.check(password, hash).await?;
+        attempt.right = Some(right);
         match user {
-            Some(user) if attempt.right && user.active => Ok(user),
+            Some(user) if right && user.active => Ok(user),
             Some(_) | None => Err(Error::BadCredentials),
         }
+    }
+    /// Waits for a slowed user's or address's turn among all nodes; `false`: others are before it for too long.
+    async fn turn_among_nodes(&self, username: &str, from: Option<IpAddr>) -> Result<bool> {
+        let (for_user, for_address) = self.0.throttle.delay(username, from);
+        let user = (format!("user {username}"), for_user);
+        let address = from.map(|from| (format!("address {from}"), for_address));
+        let hashed = |text: &str| model::Digest(Sha256::digest(text).into()).to_hex();
+        let keys = [Some(user), address].into_iter().flatten().filter(|(_, delay)| *delay > 0);
+        let keys: Vec<(String, u64)> =
+            keys.map(|(text, delay)| (format!("{LOGIN}{}", hashed(&text)), delay)).collect();
+        if keys.is_empty() {
+            return Ok(true);
+        }
+        for _ in 0..TURNS_MAX {
+            let (keys, now, holder) = (keys.clone(), self.now(), self.node());
+            let turn = move |tx: &mut dyn Tx| {
+                let mut wait = 0;
+                for (key, _) in &keys {
+                    let taken = tx.lease(key)?.map_or(0, |lease| lease.until.since(now));
+                    wait = wait.max(taken);
+                }
+                if wait == 0 {
+                    for (key, delay) in &keys {
+                        let until = Time(now.0.saturating_add(*delay));
+                        tx.put_lease(key, &Lease { holder, until })?;
+                    }
+                }
+                Ok(wait)
+            };
+            match self.0.catalog.write(turn).await? {
+                0 => return Ok(true),
+                // The clocks of nodes differ: no longer than one of them asks for.
+                wait => {
+                    let wait = wait.min(self.0.limits.slow_down.longest_delay_ms);
+                    tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+                }
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -217,12 +277,17 @@ struct Attempt<'a> {
     store: &'a Store,
     username: &'a str,
     from: Option<IpAddr>,
-    right: bool,
+    /// `None`: a fault of ours kept it from being looked at.
+    right: Option<bool>,
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.store.0.throttle.done(self.username, self.from, self.right, self.store.now());
+        let throttle = &self.store.0.throttle;
+        match self.right {
+            Some(right) => throttle.done(self.username, self.from, right, self.store.now()),
+            None => throttle.forget(self.username, self.from),
+        }
     }
 }
 

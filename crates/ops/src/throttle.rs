@@ -2,7 +2,9 @@
 //!
 //! Attempts for a name or from an address that has seen too many wrong passwords wait for their turn before any hash is
 //! computed, so guessing at one user takes neither cores nor turns from others. Kept in memory: it is a brake, not a
-//! record, and starts loose after a restart.
+//! record, and starts loose after a restart. Where several nodes have the catalog, each counts for itself, and whoever is
+//! slowed waits for a turn that all nodes share ([`Throttle::delay`]): guessing is as slow as with one of them, after as many
+//! wrong passwords that cost nothing as each node grants.
 
 use std::{
     collections::HashMap,
@@ -71,7 +73,7 @@ impl Throttle {
     }
 
     /// How many milliseconds an attempt must wait before its password may be checked; `None`: too many wait already.
-    /// Every `Some` is answered by one call of [`Throttle::done`].
+    /// Every `Some` is answered by one call of [`Throttle::done`] or [`Throttle::forget`].
     pub fn enter(&self, user: &str, from: Option<IpAddr>, now: Time) -> Option<u64> {
         let for_user = self.turn(&self.users, user.to_owned(), self.rules.free_per_user, now)?;
         let Some(from) = from else { return Some(for_user) };
@@ -81,6 +83,30 @@ impl Throttle {
                 leave(&self.users, &user.to_owned());
                 None
             }
+        }
+    }
+
+    /// How long the next attempt has to wait after one for this user or from this address now, in milliseconds, as far as
+    /// was seen here: for the user, for the address. 0: as long as it likes.
+    pub fn delay(&self, user: &str, from: Option<IpAddr>) -> (u64, u64) {
+        let rules = self.rules;
+        let of = |wrong: u32, free: u32| match wrong.checked_sub(free).filter(|past| *past > 0) {
+            Some(past) => backoff::delay(rules.first_delay_ms, rules.longest_delay_ms, past - 1),
+            None => 0,
+        };
+        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let for_user = users.get(user).map_or(0, |record| of(record.wrong, rules.free_per_user));
+        drop(users);
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = from.and_then(|from| addresses.get(&from));
+        (for_user, record.map_or(0, |record| of(record.wrong, rules.free_per_address)))
+    }
+
+    /// Takes back an attempt that came to nothing for a reason of ours.
+    pub fn forget(&self, user: &str, from: Option<IpAddr>) {
+        leave(&self.users, &user.to_owned());
+        if let Some(from) = from {
+            leave(&self.addresses, &from);
         }
     }
 
@@ -159,6 +185,9 @@ fn leave<K: Eq + Hash>(map: &Mutex<HashMap<K, Record>>, key: &K) {
     let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(record) = map.get_mut(key) {
         record.waiting = record.waiting.saturating_sub(1);
+        if record.wrong == 0 && record.waiting == 0 {
+            map.remove(key);
+        }
     }
 }
 
@@ -218,5 +247,21 @@ mod tests {
         assert!(t.enter("bert", None, Time(0)).is_some());
         t.done("anna", None, false, Time(0));
         assert!(t.enter("anna", None, Time(0)).is_some());
+    }
+
+    #[test]
+    fn faults_of_ours_are_no_wrong_passwords() {
+        let t = Throttle::new(SlowDown::default());
+        let from = Some(IpAddr::from([10, 0, 0, 1]));
+        for _ in 0..9 {
+            assert_eq!(t.enter("anna", from, Time(0)), Some(0));
+            t.forget("anna", from);
+        }
+        assert!(t.users.lock().unwrap().is_empty() && t.addresses.lock().unwrap().is_empty());
+        assert_eq!(t.delay("anna", from), (0, 0));
+        for _ in 0..7 {
+            attempt(&t, "anna", 1, false, 0);
+        }
+        assert_eq!(t.delay("anna", from), (500, 0));
     }
 }

@@ -1,6 +1,7 @@
 //! Encryption of secrets that must be readable again: the secret halves of key pairs (XChaCha20-Poly1305).
 //!
-//! The key comes from the configuration or a 0600 file; without it what is stored is of no use.
+//! The key comes from the configuration or a 0600 file; without it what is stored is of no use. All nodes of a catalog have
+//! the same one: a record that is sealed under it tells.
 
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
@@ -8,7 +9,11 @@ use chacha20poly1305::{
 };
 use model::{Error, Result, Secret};
 
+use crate::Store;
+
 const NONCE_BYTES: usize = 24;
+/// What is sealed to tell keys apart, and what it is bound to.
+const CHECKED: (&str, &[u8]) = ("headwater", b"key check");
 
 /// Encrypts and decrypts under one key.
 pub struct Vault(XChaCha20Poly1305);
@@ -44,6 +49,26 @@ impl Vault {
             .decrypt(&nonce, Payload { msg: text, aad: bound_to })
             .map_err(|_| unreadable())?;
         String::from_utf8(text).map(Secret::new).map_err(|_| unreadable())
+    }
+}
+
+impl Store {
+    /// Whether the key is the one that this catalog's secrets are sealed under; the first key that is asked about is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Storage`].
+    pub async fn is_right_key(&self) -> Result<bool> {
+        let (text, bound_to) = CHECKED;
+        if let Some(check) = self.0.catalog.read(|tx| tx.key_check()).await? {
+            return Ok(self.0.vault.open(&check, bound_to).is_ok());
+        }
+        let ours = self.0.vault.seal(&Secret::new(text), bound_to)?;
+        let put = move |tx: &mut dyn catalog::Tx| match tx.key_check()? {
+            Some(check) => Ok(check),
+            None => tx.put_key_check(&ours).map(|()| ours.clone()),
+        };
+        let check = self.0.catalog.write(put).await?;
+        Ok(self.0.vault.open(&check, bound_to).is_ok())
     }
 }
 

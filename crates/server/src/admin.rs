@@ -9,18 +9,17 @@ mod scrub;
 mod socket;
 mod url;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Instant,
-};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use model::{Secret, TreePath};
 use ops::{AccountChange, NewUser, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::snapshot::{self, Export};
+use crate::{
+    config::Site,
+    snapshot::{self, Export},
+};
 
 pub(crate) use fsck::{Fsck, run as fsck};
 pub(crate) use socket::{Done, Notes, Reach, Socket, line};
@@ -99,8 +98,8 @@ pub(crate) enum Command {
 
 /// Has a command carried out, by the running server where there is one, and prints the answer.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the answer to a command line")]
-pub(crate) async fn run(data: &Path, command: Command) -> anyhow::Result<ExitCode> {
-    let done = Reach::find(data)?.ask(&command, |note| eprintln!("{note}")).await?;
+pub(crate) async fn run(site: Site, command: Command) -> anyhow::Result<ExitCode> {
+    let done = Reach::find(site).await?.ask(&command, |note| eprintln!("{note}")).await?;
     match &done.answer {
         Value::Array(rows) => rows.iter().for_each(|row| println!("{row}")),
         Value::Null => {}
@@ -118,13 +117,13 @@ pub(crate) fn seconds_since(begun: Instant) -> f64 {
 /// Carries a command out.
 async fn execute(
     store: &Store,
-    data: &Path,
+    site: &Site,
     command: Command,
     notes: &Notes,
 ) -> anyhow::Result<Done> {
     match command {
         Command::Export { to, deep } => {
-            snapshot::export(store, data, &Export { to, deep }, notes).await
+            snapshot::export(store, site, &Export { to, deep }, notes).await
         }
         Command::Fsck { deep } => fsck::online(store, deep).await.map(Done::from),
         Command::ScrubStatus => scrub::status(store).await,
@@ -192,7 +191,7 @@ async fn answer(store: &Store, command: Command) -> anyhow::Result<Value> {
         }
         Command::CancelJob { id } => jobs::cancel(store, &id).await,
         Command::RetryJob { id } => jobs::retry(store, &id).await,
-        Command::Status => Ok(status(store)),
+        Command::Status => Ok(status(store).await),
         Command::Url(command) => url::execute(store, command).await,
         Command::Export { .. }
         | Command::Import { .. }
@@ -202,9 +201,15 @@ async fn answer(store: &Store, command: Command) -> anyhow::Result<Value> {
     }
 }
 
-fn status(store: &Store) -> Value {
+async fn status(store: &Store) -> Value {
     let status = store.status();
+    // What a catalog that is away cannot say is left out.
+    let leases = store.leases().await.unwrap_or_default().into_iter();
+    let leases: Vec<Value> = leases
+        .map(|(name, lease)| json!({ "name": name, "node": lease.holder.to_string() }))
+        .collect();
     json!({
+        "node": store.node().to_string(), "shared": store.is_shared(), "leases": leases,
         "commits": status.catalog.commits, "groups": status.catalog.groups,
         "read_only": status.read_only, "refuses_uploads": status.refuses_uploads,
     })

@@ -1,40 +1,46 @@
 //! What runs in the background: clean-up, at a gentle pace, putting multipart uploads together, and transfers from other
-//! servers. What each does is said in `ops::sweep`, `ops::multipart` and `ops::fetch`.
+//! servers. What each does is said in `ops::sweep`, `ops::multipart` and `ops::fetch`; what one node at a time does is held by
+//! a lease (`ops::lease`). Whatever fails is said, and tried again after a pause.
 
-use std::{fs, io::ErrorKind, path::Path, time::Duration};
+use std::time::Duration;
 
 use model::Time;
 use ops::Store;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::stop::Stop;
 
 /// Between looks for doomed blobs when there were none.
 const DOOMED_PAUSE: Duration = Duration::from_secs(2);
+/// Between passes over the doomed blobs where their bytes stay for an hour.
+const DOOMED_SHARED_PAUSE: Duration = Duration::from_secs(600);
 /// Between batches of removals: unlinking many files at once slows down the creation of others.
 const DOOMED_BREATH: Duration = Duration::from_millis(50);
 /// Between passes over the sessions and the used signatures.
 const SESSIONS_PAUSE: Duration = Duration::from_secs(600);
 /// Between passes over the multipart uploads.
 const MULTIPARTS_PAUSE: Duration = Duration::from_secs(60);
-/// Between passes over the jobs.
+/// Between looks for uploads that other nodes left half-way.
+const RESUME_PAUSE: Duration = Duration::from_secs(30);
+/// Between passes over the jobs, and over the leases.
 const JOBS_PAUSE: Duration = Duration::from_secs(60);
-/// Holds the time up to which no orphan is left, in milliseconds since the epoch.
-const ORPHANS_MARK: &str = "orphans-swept";
+/// Between looks whether it is time to look for orphans where that is done again and again.
+const ORPHANS_PAUSE: Duration = Duration::from_secs(3600);
+/// After something that failed.
+const FAILED_PAUSE: Duration = Duration::from_secs(20);
+/// For giving back what other nodes can go on with.
+const LEAVE: Duration = Duration::from_secs(3);
+/// Whoever holds it cleans up: one node for all of it, since all of it together is little work.
+const CLEAN_UP: &str = "clean-up";
 
 /// Runs all jobs until the server is to stop. `started`: from before the first upload of this process; `pullers`:
 /// transfers from other servers at the same time.
-pub(crate) async fn run(store: Store, data: &Path, started: Time, pullers: usize, stop: Stop) {
+pub(crate) async fn run(store: Store, started: Time, pullers: usize, stop: Stop) {
     let work = async {
         tokio::join!(
-            doomed(&store),
-            walk(SESSIONS_PAUSE, "removing ended sessions", |p| store.sweep_sessions(p)),
-            orphans(&store, data, started),
-            walk(MULTIPARTS_PAUSE, "cleaning up uploads", |p| store.sweep_multiparts(p)),
+            store.alone(CLEAN_UP, || Box::pin(clean_up(&store, started))),
             resume_multiparts(&store),
-            walk(SESSIONS_PAUSE, "forgetting signatures", |p| store.sweep_signatures(p)),
             pull(&store, pullers),
-            walk(JOBS_PAUSE, "forgetting transfers", |p| store.sweep_jobs(p)),
             // Two: a large upload does not keep all others waiting.
             store.join_multiparts(),
             store.join_multiparts(),
@@ -46,16 +52,37 @@ pub(crate) async fn run(store: Store, data: &Path, started: Time, pullers: usize
         () = stop.stopped() => {}
         () = work => {}
     }
+    // Where that fails, other nodes wait until it has run out.
+    if let Ok(Err(error)) = timeout(LEAVE, store.leave()).await {
+        tracing::warn!(%error, "giving back what this node held");
+    }
+}
+
+/// What one node at a time does.
+async fn clean_up(store: &Store, started: Time) {
+    tokio::join!(
+        doomed(store),
+        walk(SESSIONS_PAUSE, "removing ended sessions", |p| store.sweep_sessions(p)),
+        orphans(store, started),
+        walk(MULTIPARTS_PAUSE, "cleaning up uploads", |p| store.sweep_multiparts(p)),
+        walk(SESSIONS_PAUSE, "forgetting signatures", |p| store.sweep_signatures(p)),
+        walk(JOBS_PAUSE, "forgetting transfers", |p| store.sweep_jobs(p)),
+        leases(store),
+    );
 }
 
 async fn doomed(store: &Store) {
+    if store.is_shared() {
+        let step = |p| store.sweep_doomed_shared(p);
+        return walk(DOOMED_SHARED_PAUSE, "removing doomed blobs", step).await;
+    }
     loop {
         match store.sweep_doomed().await {
             Ok(0) => sleep(DOOMED_PAUSE).await,
             Ok(_) => sleep(DOOMED_BREATH).await,
             Err(e) => {
                 tracing::error!(error = %e, "removing doomed blobs");
-                sleep(DOOMED_PAUSE * 10).await;
+                sleep(FAILED_PAUSE).await;
             }
         }
     }
@@ -78,7 +105,8 @@ async fn walk<P: Copy, F: Future<Output = model::Result<Option<P>>>>(
     }
 }
 
-/// Transfers from other servers. Those that a process before this one left half-way come first.
+/// Transfers from other servers. Those that a process before this one left half-way come first; those that other nodes
+/// leave are due again by themselves.
 async fn pull(store: &Store, pullers: usize) {
     let mut after = None;
     loop {
@@ -87,7 +115,7 @@ async fn pull(store: &Store, pullers: usize) {
             Ok(next) => after = next,
             Err(e) => {
                 tracing::error!(error = %e, "looking for transfers to go on with");
-                sleep(DOOMED_PAUSE * 10).await;
+                sleep(FAILED_PAUSE).await;
             }
         }
     }
@@ -100,44 +128,57 @@ async fn pull(store: &Store, pullers: usize) {
     while workers.join_next().await.is_some() {}
 }
 
-/// Once a start: uploads that were completed before it and are not put together yet.
+/// Once a start: uploads that were completed before it and are not put together yet. Again and again where other nodes
+/// may leave some.
 async fn resume_multiparts(store: &Store) {
     loop {
         match store.resume_multiparts().await {
-            Ok(0) => return,
-            Ok(resumed) => {
-                tracing::info!(resumed, "going on with multipart uploads");
-                return;
-            }
+            Ok(0) => {}
+            Ok(resumed) => tracing::debug!(resumed, "going on with multipart uploads"),
             Err(e) => {
                 tracing::error!(error = %e, "looking for multipart uploads to go on with");
-                sleep(DOOMED_PAUSE * 10).await;
+                sleep(FAILED_PAUSE).await;
+                continue;
             }
         }
+        if !store.is_shared() {
+            return;
+        }
+        sleep(RESUME_PAUSE).await;
     }
 }
 
-/// Once a start: what the process before left behind when it died between sealing a blob and referring to it.
-async fn orphans(store: &Store, data: &Path, started: Time) {
-    let mark = data.join(ORPHANS_MARK);
-    let since = match fs::read_to_string(&mark) {
-        Ok(text) => Time(text.trim().parse().unwrap_or(0)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Time(0),
-        Err(e) => {
-            tracing::warn!(error = %e, "reading the mark of the last sweep; sweeping all");
-            Time(0)
-        }
-    };
-    match store.sweep_orphans(since, started).await {
-        Ok(removed) => {
-            if removed > 0 {
-                tracing::info!(removed, "removed blobs that nothing referred to");
-            }
-            // A mark that is lost or torn only makes the next sweep longer.
-            if let Err(e) = fs::write(&mark, started.0.to_string()) {
-                tracing::warn!(error = %e, "writing the mark of the sweep");
+/// Blobs that nothing refers to: what processes left behind that died between sealing a blob and referring to it. Once a
+/// start; again and again where other nodes may.
+async fn orphans(store: &Store, started: Time) {
+    loop {
+        let swept = if store.is_shared() {
+            store.sweep_orphans_shared().await
+        } else {
+            store.sweep_orphans_left(started).await
+        };
+        match swept {
+            Ok(0) => {}
+            Ok(found) => tracing::info!(found, "blobs that nothing referred to"),
+            Err(e) => {
+                tracing::error!(error = %e, "looking for blobs that nothing refers to");
+                sleep(FAILED_PAUSE).await;
+                continue;
             }
         }
-        Err(e) => tracing::error!(error = %e, "looking for blobs that nothing refers to"),
+        if !store.is_shared() {
+            return;
+        }
+        sleep(ORPHANS_PAUSE).await;
+    }
+}
+
+/// Leases that nobody took any more.
+async fn leases(store: &Store) {
+    while store.is_shared() {
+        if let Err(e) = store.sweep_leases().await {
+            tracing::error!(error = %e, "forgetting leases");
+        }
+        sleep(JOBS_PAUSE).await;
     }
 }

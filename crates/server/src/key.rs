@@ -1,4 +1,5 @@
-//! The key that stored secrets are encrypted under: a file in the data directory, readable by its owner alone.
+//! The key that stored secrets are encrypted under: a file, readable by its owner alone, in the data directory or where the
+//! operator says. All nodes of a catalog have the same one, so none makes one up for a catalog that is shared.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,7 +11,27 @@ use std::{
 use anyhow::{Context, bail};
 use model::Digest;
 
+use crate::config::Site;
+
 const NAME: &str = "secret.key";
+
+/// The key of a store.
+pub(crate) fn of(site: &Site) -> anyhow::Result<[u8; 32]> {
+    match &site.key_file {
+        Some(file) => read_file(file),
+        None if site.is_shared() && !site.data.join(NAME).exists() => bail!(
+            "a catalog that nodes share needs the key that all of them have: --key-file FILE, with 64 hex digits \
+             (made once, by `openssl rand -hex 32`)"
+        ),
+        None => read_or_make(&site.data),
+    }
+}
+
+fn read_file(file: &Path) -> anyhow::Result<[u8; 32]> {
+    let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let key = Digest::from_hex(text.trim_end().as_bytes());
+    Ok(key.with_context(|| format!("{} is not a key of 64 hex digits", file.display()))?.0)
+}
 
 /// The key in `data`; a new one where there is neither key nor catalog.
 pub(crate) fn read_or_make(data: &Path) -> anyhow::Result<[u8; 32]> {

@@ -14,14 +14,14 @@ mod serve;
 mod snapshot;
 mod stop;
 
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
-use anyhow::Context;
-use blobs::Local;
+use anyhow::{Context, bail};
+use blobs::{Blobs, Local};
 use catalog::{Catalog, embedded::Embedded};
 use ops::{Parts, Store, clock::SystemClock, vault::Vault};
 
-use crate::config::{Cli, Plan, Wiring};
+use crate::config::{Cli, Place, Plan, Site, Wiring};
 
 /// What a check exits with that could not look.
 const NOT_LOOKED: u8 = 2;
@@ -39,10 +39,10 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match plan {
             Plan::Serve(config) => serve::run(*config).await.map(|()| ExitCode::SUCCESS),
-            Plan::Admin { data, command } => admin::run(&data, command).await,
-            Plan::Import { data, import } => import::run(&data, import).await,
-            Plan::Restore { data, from, deep } => snapshot::restore(&data, &from, deep).await,
-            Plan::Fsck { data, fsck } => Ok(admin::fsck(&data, fsck).await.unwrap_or_else(|e| {
+            Plan::Admin { site, command } => admin::run(site, command).await,
+            Plan::Import { site, import } => import::run(site, import).await,
+            Plan::Restore { site, from, deep } => snapshot::restore(&site, &from, deep).await,
+            Plan::Fsck { site, fsck } => Ok(admin::fsck(site, fsck).await.unwrap_or_else(|e| {
                 fail(&e);
                 ExitCode::from(NOT_LOOKED)
             })),
@@ -62,31 +62,36 @@ fn fail(e: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// A data directory that this process owns.
+/// A store that is open.
 struct Opened {
     store: Store,
-    /// Held for as long as the store is open: one process a directory.
-    _lock: std::fs::File,
+    /// Held for as long as the store is open: one process a directory. `None` where nothing of the store lies in it.
+    _lock: Option<std::fs::File>,
 }
 
-/// Opens the embedded engines in `data`, with what the operator has set.
-fn open(data: &Path, wiring: Wiring) -> anyhow::Result<Opened> {
-    let lock = config::own_directory(data)?;
-    snapshot::refuse_unfinished(data)?;
-    let key = key::read_or_make(data)?;
-    Ok(Opened { store: assemble(data, &key, wiring)?, _lock: lock })
+/// Takes the data directory and opens what lies there and elsewhere, with what the operator has set.
+async fn open(site: &Site, wiring: Wiring) -> anyhow::Result<Opened> {
+    let lock = config::own_directory(&site.data)?;
+    Ok(Opened { _lock: Some(lock), ..open_beside(site, wiring).await? })
 }
 
-/// The engines in a directory that this process owns.
-fn assemble(data: &Path, key: &[u8; 32], wiring: Wiring) -> anyhow::Result<Store> {
-    let options = catalog::embedded::Options::with_memory(process::memory_bytes());
-    let catalog = Embedded::open(data.join("catalog"), options)
-        .with_context(|| format!("opening the catalog in {}", data.display()))?;
-    let blobs = Local::open_keeping(data, wiring.reserve_bytes)
-        .with_context(|| format!("opening blobs in {}", data.display()))?;
+/// Opens a store without owning the directory: a server may have it.
+async fn open_beside(site: &Site, wiring: Wiring) -> anyhow::Result<Opened> {
+    snapshot::refuse_unfinished(&site.data)?;
+    let key = key::of(site)?;
+    let store = assemble(site, &key, wiring)?;
+    // In one directory, the key lies beside what it reads.
+    if (site.is_shared() || site.key_file.is_some()) && !store.is_right_key().await? {
+        bail!("the key is not the one that this catalog's secrets are encrypted under");
+    }
+    Ok(Opened { store, _lock: None })
+}
+
+/// The engines of a store.
+fn assemble(site: &Site, key: &[u8; 32], wiring: Wiring) -> anyhow::Result<Store> {
     Ok(Store::new(Parts {
-        catalog: Catalog::new(Arc::new(catalog)),
-        blobs: Arc::new(blobs),
+        catalog: open_catalog(site)?,
+        blobs: open_blobs(site, &wiring)?,
         clock: Arc::new(SystemClock),
         vault: Vault::new(key),
         outbound: wiring.outbound,
@@ -94,4 +99,29 @@ fn assemble(data: &Path, key: &[u8; 32], wiring: Wiring) -> anyhow::Result<Store
         limits: wiring.limits,
         public_url: wiring.public_url,
     }))
+}
+
+fn open_catalog(site: &Site) -> anyhow::Result<Catalog> {
+    let data = &site.data;
+    match &site.catalog {
+        Place::Here => {
+            let options = catalog::embedded::Options::with_memory(process::memory_bytes());
+            let catalog = Embedded::open(data.join("catalog"), options)
+                .with_context(|| format!("opening the catalog in {}", data.display()))?;
+            Ok(Catalog::new(Arc::new(catalog)))
+        }
+        Place::At { scheme, url: _ } => bail!("this build has no catalog engine for {scheme}://"),
+    }
+}
+
+fn open_blobs(site: &Site, wiring: &Wiring) -> anyhow::Result<Arc<dyn Blobs>> {
+    let data = &site.data;
+    match &site.blobs {
+        Place::Here => {
+            let local = Local::open_keeping(data, wiring.reserve_bytes)
+                .with_context(|| format!("opening blobs in {}", data.display()))?;
+            Ok(Arc::new(local))
+        }
+        Place::At { scheme, url: _ } => bail!("this build has no blob engine for {scheme}://"),
+    }
 }

@@ -18,8 +18,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let journal = logging::start();
     let started = ops::clock::SystemClock.now();
     let stop = Stop::on_signals()?;
-    let opened = crate::open(&config.data, config.wiring.clone())?;
-    snapshot::put_into_use(&config.data)?;
+    let opened = crate::open(&config.site, config.wiring.clone()).await?;
+    snapshot::put_into_use(&config.site.data)?;
     let store = opened.store.clone();
     found(&store, &config).await?;
 
@@ -30,17 +30,17 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             .with_context(|| format!("listening on {}", listen.address))?;
         listeners.push(Listener { socket, tls: listen.tls.clone() });
     }
-    let admin = admin::Socket::bind(&config.data)?;
+    let admin = admin::Socket::bind(&config.site.data)?;
     for listener in &listeners {
         announce(listener.socket.local_addr()?, listener.tls.is_some());
     }
 
     let background = tokio::spawn({
-        let (store, data, stop) = (store.clone(), config.data.clone(), stop.clone());
+        let (store, stop) = (store.clone(), stop.clone());
         let pullers = config.pullers;
-        async move { jobs::run(store, &data, started, pullers, stop).await }
+        jobs::run(store, started, pullers, stop)
     });
-    let admin = tokio::spawn(admin.serve(store.clone(), config.data.clone(), stop.clone()));
+    let admin = tokio::spawn(admin.serve(store.clone(), config.site.clone(), stop.clone()));
     let mut settings = config.settings;
     settings.connections_max = process::connections(settings.connections_max);
     let front = Front::new(store, settings, journal.as_ref().map(logging::Journal::desk));

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::{Done, Notes, seconds_since},
-    config::{self, Wiring},
+    config::{self, Site, Wiring},
     key,
 };
 
@@ -57,31 +57,34 @@ pub(crate) fn put_into_use(data: &Path) -> anyhow::Result<()> {
     remove(&data.join(SNAPSHOT))
 }
 
-/// Copies a store that is open, with the key in `data`, into a directory of its own.
+/// Copies a store that is open, with its key, into a directory of its own.
 pub(crate) async fn export(
     store: &Store,
-    data: &Path,
+    site: &Site,
     export: &Export,
     notes: &Notes,
 ) -> anyhow::Result<Done> {
     let to = &export.to;
-    let own = data.canonicalize()?;
+    let own = site.data.canonicalize()?;
     if to.canonicalize().is_ok_and(|to| to.starts_with(&own)) || to.starts_with(&own) {
         bail!("{} is within the data directory", to.display());
     }
-    let key = key::read(data)?;
+    let key = key::of(site)?;
     copy(store, &key, to, &[SNAPSHOT], export.deep, |text| notes.say(text)).await
 }
 
 /// Copies a snapshot into an empty data directory.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the answer to a command line")]
-pub(crate) async fn restore(data: &Path, from: &Path, deep: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn restore(site: &Site, from: &Path, deep: bool) -> anyhow::Result<ExitCode> {
+    if site.is_shared() || site.blobs.is_elsewhere() {
+        bail!("a snapshot is brought into a data directory, without --catalog and --blobs");
+    }
     if !from.join("catalog").exists() {
         bail!("{} is no snapshot", from.display());
     }
-    let source = crate::open(from, Wiring::offline()?)?;
+    let source = crate::open(&Site::within(from), Wiring::offline()?).await?;
     let key = key::read(from)?;
-    let done = copy(&source.store, &key, data, &[], deep, |text| eprintln!("{text}")).await?;
+    let done = copy(&source.store, &key, &site.data, &[], deep, |text| eprintln!("{text}")).await?;
     println!("{}", done.answer);
     Ok(ExitCode::from(done.exit))
 }
@@ -105,7 +108,7 @@ async fn copy(
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
         Ok(()) | Err(_) => {}
     }
-    let target = crate::assemble(to, key, Wiring::offline()?)?;
+    let target = crate::assemble(&Site::within(to), key, Wiring::offline()?)?;
     let mut said = begun;
     let copied = store
         .copy_into(&target, |copied| {

@@ -125,6 +125,10 @@ impl Engine for Embedded {
         true
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn write(&self, job: Box<dyn WriteJob>) {
         match self.core.check_stopped() {
             Ok(()) => self.writer.submit(job),

@@ -3,20 +3,20 @@
 //! What lives here: which keys of `jobs` each of them reads or writes. What does not: the layout of keys, and when a job
 //! goes from one state to another (operations).
 //!
-//! Invariants: a job stands among those that are due as long as it is queued, under its time; an account's counter counts
-//! its unfinished ones.
+//! Invariants: a job stands among those that are due as long as it is ever due ([`Job::due_at`]), under that time; an
+//! account's counter counts its unfinished ones.
 
 use model::{AccountId, Digest, Error, Job, JobId, JobState, Result, Time, UserId};
 
 use super::codec::{In, Out, Record, decode};
 use super::keys::{self, Family};
-use super::record::{Number, Payload, read_owner, read_path, write_owner};
+use super::record::{Number, Payload, read_lease, read_owner, read_path, write_lease, write_owner};
 use super::source::{Group, Source};
 use super::view::{View, bad_key};
 
 impl Record<'_> for Job {
     const WHAT: &'static str = "job";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn write(&self, out: &mut Out) {
         out.varint(self.id.account.0.into());
@@ -38,9 +38,14 @@ impl Record<'_> for Job {
         out.varint(self.changed.0);
         out.text(&self.error);
         out.varint(self.bytes);
+        out.flag(self.lease.is_some());
+        if let Some(lease) = self.lease {
+            write_lease(lease, out);
+        }
     }
 
-    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
+    /// Version 1 had no lease: one process had the catalog.
+    fn read(version: u8, from: &mut In<'_>) -> Result<Self> {
         Ok(Self {
             id: JobId { account: AccountId(from.varint32()?), number: from.varint()? },
             user: UserId(from.varint32()?),
@@ -61,6 +66,7 @@ impl Record<'_> for Job {
             changed: Time(from.varint()?),
             error: from.text()?.to_owned(),
             bytes: from.varint()?,
+            lease: if version > 1 && from.flag()? { Some(read_lease(from)?) } else { None },
         })
     }
 }
@@ -97,7 +103,7 @@ impl<S: Source> View<S> {
         Ok(jobs)
     }
 
-    /// The queued jobs whose time comes first.
+    /// The jobs whose time comes first.
     pub(crate) fn list_due(&self, limit: usize) -> Result<Vec<(Time, JobId)>> {
         let (mut due, below) = (Vec::new(), keys::end_of(keys::JOBS_DUE));
         self.page(Family::Jobs, (keys::JOBS_DUE, &below), limit, &mut |key, _| {
@@ -133,12 +139,11 @@ impl<S: Group> View<S> {
 
     /// Keeps what is indexed and counted by state right.
     fn index_job(&mut self, id: JobId, old: Option<&Job>, new: Option<&Job>) -> Result<()> {
-        let due = |job: &&Job| job.state == JobState::Queued;
-        if let Some(old) = old.filter(due) {
-            self.remove(Family::Jobs, keys::job_due(old.next_at, id));
+        if let Some(at) = old.and_then(Job::due_at) {
+            self.remove(Family::Jobs, keys::job_due(at, id));
         }
-        if let Some(new) = new.filter(due) {
-            self.put(Family::Jobs, keys::job_due(new.next_at, id), &Payload(&[]));
+        if let Some(at) = new.and_then(Job::due_at) {
+            self.put(Family::Jobs, keys::job_due(at, id), &Payload(&[]));
         }
         let counts = |job: Option<&Job>| job.is_some_and(|job| job.state.is_unfinished());
         let count = self.count_jobs(id.account)?;
@@ -157,5 +162,39 @@ impl<S: Group> View<S> {
         };
         self.put(Family::Jobs, keys::job_count(id.account), &Number(count));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::codec::encode;
+
+    #[test]
+    fn jobs_of_the_first_release_move_up() {
+        let job = Job {
+            id: JobId { account: AccountId(1), number: 2 },
+            user: UserId(3),
+            owner: model::Owner { uid: 4, gid: 5 },
+            path: model::TreePath::parse("a/b").unwrap(),
+            make_directories: true,
+            source: "http://host/".to_owned(),
+            sealed_request: vec![6],
+            checksum: None,
+            state: JobState::Running,
+            attempts: 7,
+            next_at: Time(8),
+            created: Time(9),
+            changed: Time(10),
+            error: String::new(),
+            bytes: 11,
+            lease: None,
+        };
+        let mut old = encode(&job);
+        // The first layout ended before the lease.
+        assert_eq!((old.pop(), old[0]), (Some(0), 2));
+        old[0] = 1;
+        assert_eq!(decode::<Job>(&old).as_ref(), Ok(&job));
+        assert_eq!(job.due_at(), None, "nobody else could take it");
     }
 }

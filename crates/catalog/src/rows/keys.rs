@@ -23,7 +23,7 @@
 //! | | upload id, `n`, number | which arrival counts under that number |
 //! | `events` | account, callback, event id | an event that waits to be told |
 //! | `jobs` | `j`, account, number | a job's record |
-//! | | `d`, time, account, number | nothing: the job is queued for that time |
+//! | | `d`, time, account, number | nothing: the job may be begun at that time |
 //! | | `c`, account | how many of its jobs are unfinished |
 
 use model::{
@@ -106,6 +106,12 @@ pub(crate) const FORMAT: &[u8] = b"f";
 pub(crate) const LAST_ID: &[u8] = b"i";
 /// How far scrubbing is, in [`Family::Meta`].
 pub(crate) const SCRUB: &[u8] = b"s";
+/// What tells the key apart that secrets are sealed under, in [`Family::Meta`].
+pub(crate) const KEY_CHECK: &[u8] = b"v";
+/// Up to when no orphan is left, in [`Family::Meta`].
+pub(crate) const ORPHANS_SWEPT: &[u8] = b"o";
+/// What leases' keys begin with, in [`Family::Meta`].
+const LEASES: &[u8] = b"l";
 /// What accounts' keys begin with, in [`Family::Meta`].
 pub(crate) const ACCOUNTS: &[u8] = b"a";
 /// What users' keys begin with, in [`Family::Meta`].
@@ -137,6 +143,16 @@ pub(crate) fn account_name(name: &str) -> Vec<u8> {
 /// What an account holds, in [`Family::Meta`].
 pub(crate) fn usage(id: AccountId) -> Vec<u8> {
     join([b"g", &id.0.to_be_bytes()])
+}
+
+/// A lease, or what the keys of all begin with whose names begin so, in [`Family::Meta`].
+pub(crate) fn lease(name: &str) -> Vec<u8> {
+    join([LEASES, name.as_bytes()])
+}
+
+/// The name in a key of a lease.
+pub(crate) fn lease_name(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(LEASES)?).ok()
 }
 
 /// A user's record, in [`Family::Meta`].
@@ -330,7 +346,7 @@ pub(crate) fn job(id: JobId) -> Vec<u8> {
     join([&jobs_of(id.account), &id.number.to_be_bytes()])
 }
 
-/// A job queued for a time, in [`Family::Jobs`].
+/// A job that may be begun at a time, in [`Family::Jobs`].
 pub(crate) fn job_due(at: Time, id: JobId) -> Vec<u8> {
     let JobId { account, number } = id;
     join([JOBS_DUE, &at.0.to_be_bytes(), &account.0.to_be_bytes(), &number.to_be_bytes()])

@@ -50,6 +50,9 @@ pub(crate) fn stored(row: &Row) -> Option<(Family, Vec<u8>, Vec<u8>)> {
         Row::Format(n) => (Meta, keys::FORMAT.to_vec(), number(*n)),
         Row::LastId(n) => (Meta, keys::LAST_ID.to_vec(), number(*n)),
         Row::Scrub(scrub) => (Meta, keys::SCRUB.to_vec(), encode(scrub)),
+        Row::KeyCheck(check) => (Meta, keys::KEY_CHECK.to_vec(), encode(&Payload(check))),
+        Row::OrphansSwept(up_to) => (Meta, keys::ORPHANS_SWEPT.to_vec(), number(up_to.0)),
+        Row::Lease(name, it) => (Meta, keys::lease(name), encode(it)),
         Row::Account(it) => (Meta, keys::account(it.id), encode(it)),
         Row::AccountName(name, id) => (Meta, keys::account_name(name), number(id.0.into())),
         Row::Usage(account, it) => (Meta, keys::usage(*account), encode(it)),
@@ -206,6 +209,9 @@ fn meta(key: &[u8], value: &[u8]) -> Result<Row> {
         b'f' => Row::Format(count(value)?),
         b'i' => Row::LastId(count(value)?),
         b's' => Row::Scrub(decode(value)?),
+        b'v' => Row::KeyCheck(decode::<Payload<'_>>(value)?.0.to_vec()),
+        b'o' => Row::OrphansSwept(Time(count(value)?)),
+        b'l' => Row::Lease(k.text()?, decode(value)?),
         b'a' => Row::Account(decode(value)?),
         b'A' => Row::AccountName(k.text()?, AccountId(count32(value)?)),
         b'g' => Row::Usage(k.account()?, decode(value)?),
@@ -321,7 +327,7 @@ fn job(key: &[u8], value: &[u8]) -> Result<Row> {
 
 #[cfg(test)]
 mod tests {
-    use model::Usage;
+    use model::{Lease, NodeId, Usage};
 
     use super::*;
     use crate::suite::pieces::piece;
@@ -342,6 +348,9 @@ mod tests {
         for row in [
             Row::Format(1),
             Row::LastId(u64::MAX),
+            Row::KeyCheck(vec![0, 255]),
+            Row::OrphansSwept(Time(9)),
+            Row::Lease(name(), Lease { holder: NodeId(u64::MAX), until: Time(5) }),
             Row::AccountName(name(), ACCOUNT),
             Row::Usage(ACCOUNT, Usage { files: 1, directories: 2, bytes: 3 }),
             Row::UserName(name(), UserId(3)),

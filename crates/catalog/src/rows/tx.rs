@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use model::{
     Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event, File,
-    InlineId, Job, JobId, KeyPair, Kind, Multipart, Piece, Result, Session, Time, TokenHash,
+    InlineId, Job, JobId, KeyPair, Kind, Lease, Multipart, Piece, Result, Session, Time, TokenHash,
     UploadId, Usage, User,
 };
 
@@ -340,6 +340,26 @@ impl<S: Group> Tx for View<S> {
 
     fn forget_doomed(&mut self, blob: BlobId) -> Result<()> {
         self.remove(Family::Doomed, keys::blob(blob));
+        Ok(())
+    }
+
+    fn put_lease(&mut self, name: &str, lease: &Lease) -> Result<()> {
+        self.put(Family::Meta, keys::lease(name), lease);
+        Ok(())
+    }
+
+    fn remove_lease(&mut self, name: &str) -> Result<()> {
+        self.remove(Family::Meta, keys::lease(name));
+        Ok(())
+    }
+
+    fn put_key_check(&mut self, check: &[u8]) -> Result<()> {
+        self.put(Family::Meta, keys::KEY_CHECK.to_vec(), &Payload(check));
+        Ok(())
+    }
+
+    fn put_orphans_swept(&mut self, up_to: Time) -> Result<()> {
+        self.put(Family::Meta, keys::ORPHANS_SWEPT.to_vec(), &Number(up_to.0));
         Ok(())
     }
 

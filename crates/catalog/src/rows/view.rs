@@ -8,8 +8,8 @@
 use bytes::Bytes;
 use model::{
     Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event, File,
-    FileAttrs, InlineId, Job, JobId, KeyPair, Kind, Multipart, Node, Piece, Resolved, Result,
-    Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Kind, Lease, Multipart, Node, Piece, Resolved,
+    Result, Scrub, Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 
 use super::codec::{Record, decode};
@@ -409,5 +409,38 @@ impl<S: Source> Read for View<S> {
             Ok(())
         })?;
         Ok(doomed)
+    }
+
+    fn doomed_at(&mut self, blob: BlobId) -> Result<Option<Time>> {
+        Ok(self.number(Family::Doomed, &keys::blob(blob))?.map(|Number(time)| Time(time)))
+    }
+
+    fn lease(&mut self, name: &str) -> Result<Option<Lease>> {
+        self.record(Family::Meta, &keys::lease(name))
+    }
+
+    fn leases(&mut self, prefix: &str) -> Result<Vec<(String, Lease)>> {
+        let from = keys::lease(prefix);
+        let (mut leases, below) = (Vec::new(), keys::end_of(&from));
+        self.page(Family::Meta, (&from, &below), usize::MAX, &mut |key, value| {
+            let name = keys::lease_name(key).ok_or_else(bad_key)?;
+            leases.push((name.to_owned(), decode(value)?));
+            Ok(())
+        })?;
+        Ok(leases)
+    }
+
+    fn key_check(&mut self) -> Result<Option<Vec<u8>>> {
+        let bytes = |bytes: &[u8]| Ok(decode::<Payload<'_>>(bytes)?.0.to_vec());
+        self.0.get(Family::Meta, keys::KEY_CHECK, bytes)
+    }
+
+    fn orphans_swept(&mut self) -> Result<Option<Time>> {
+        let up_to = self.number(Family::Meta, keys::ORPHANS_SWEPT)?;
+        Ok(up_to.map(|Number(time)| Time(time)))
+    }
+
+    fn scrub(&mut self) -> Result<Option<Scrub>> {
+        self.record(Family::Meta, keys::SCRUB)
     }
 }

@@ -1,10 +1,12 @@
-//! The law of jobs: found by id, by account and by time, and counted by state.
+//! The law of jobs: found by id, by account and by time, counted by state, and claimed by one at a time.
 
 use std::collections::BTreeMap;
 
-use ::model::{AccountId, Digest, Job, JobId, JobState, Owner, Time, TreePath, UserId};
+use ::model::{
+    AccountId, Digest, Job, JobId, JobState, Lease, NodeId, Owner, Time, TreePath, UserId,
+};
 
-use super::Open;
+use super::{Open, submit};
 
 /// A job that differs with its seed; every state comes up.
 fn job(account: u32, number: u64, seed: u64) -> Job {
@@ -25,6 +27,9 @@ fn job(account: u32, number: u64, seed: u64) -> Job {
         changed: Time(seed << 40),
         error: if seed.is_multiple_of(7) { String::new() } else { "why".repeat(100) },
         bytes: u64::MAX - seed,
+        lease: seed
+            .is_multiple_of(11)
+            .then(|| Lease { holder: NodeId(u64::MAX - seed), until: Time(seed << 20) }),
     }
 }
 
@@ -32,6 +37,7 @@ pub(crate) async fn jobs_by_account_and_time(open: Open<'_>) {
     let queued = |account, number, at| Job {
         state: JobState::Queued,
         next_at: Time(at),
+        lease: None,
         ..job(account, number, number)
     };
     let all = [
@@ -101,8 +107,8 @@ pub(crate) async fn random_jobs(open: Open<'_>) {
         catalog
             .read(move |r| {
                 assert_eq!(r.jobs(None, 99)?, all);
-                let queued = all.iter().filter(|job| job.state == JobState::Queued);
-                let mut due: Vec<_> = queued.map(|job| (job.next_at, job.id)).collect();
+                let due = all.iter().filter_map(|job| Some((job.due_at()?, job.id)));
+                let mut due: Vec<_> = due.collect();
                 due.sort();
                 assert_eq!(r.jobs_due(99)?, due);
                 for account in (0..3).map(AccountId) {
@@ -115,4 +121,76 @@ pub(crate) async fn random_jobs(open: Open<'_>) {
             .await
             .unwrap();
     }
+}
+
+/// A job is begun by whoever claims it first, when it is due, and again when its runner's lease has run out.
+pub(crate) async fn claims(open: Open<'_>) {
+    let catalog = open();
+    let queued = |number, at| Job {
+        state: JobState::Queued,
+        attempts: 0,
+        next_at: Time(at),
+        lease: None,
+        ..job(1, number, 5)
+    };
+    let jobs = [queued(1, 50), queued(2, 40), queued(3, 60)];
+    let put = jobs.clone();
+    catalog.write(move |tx| put.iter().try_for_each(|job| tx.put_job(job))).await.unwrap();
+    let claim = async |node: u64, now: u64| {
+        let lease = Lease { holder: NodeId(node), until: Time(now + 100) };
+        catalog.write(move |tx| tx.claim_job(lease, Time(now))).await.unwrap()
+    };
+    assert_eq!(claim(7, 39).await, None, "none is due");
+    let first = claim(7, 55).await.unwrap();
+    let lease = Lease { holder: NodeId(7), until: Time(155) };
+    let (state, changed, bytes) = (JobState::Running, Time(55), 0);
+    let begun = Job { state, changed, bytes, attempts: 1, lease: Some(lease), ..jobs[1].clone() };
+    assert_eq!(first, begun, "the one whose time comes first");
+    assert_eq!(claim(8, 55).await.unwrap().id, jobs[0].id);
+    assert_eq!(claim(8, 55).await, None, "the third is not due, the others run");
+    drop(catalog);
+    let catalog = open();
+    catalog
+        .read(move |r| {
+            assert_eq!(r.job(begun.id)?.as_ref(), Some(&begun));
+            let due = r.jobs_due(9)?;
+            let times: Vec<_> = due.iter().map(|(at, id)| (at.0, id.number)).collect();
+            assert_eq!(times, [(60, 3), (155, 1), (155, 2)], "running ones when they may be taken");
+            assert_eq!(r.unfinished_jobs(AccountId(1))?, 3);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let claim = async |node: u64, now: u64| {
+        let lease = Lease { holder: NodeId(node), until: Time(now + 100) };
+        catalog.write(move |tx| tx.claim_job(lease, Time(now))).await.unwrap()
+    };
+    assert_eq!(claim(9, 154).await.map(|job| job.id.number), Some(3));
+    assert_eq!(claim(9, 154).await, None);
+    let again = claim(9, 155).await.unwrap();
+    assert_eq!((again.id.number, again.attempts), (1, 2));
+    assert_eq!(again.lease.map(|lease| lease.holder), Some(NodeId(9)));
+}
+
+/// Many claim at once: each job is begun once.
+pub(crate) async fn claims_at_once(open: Open<'_>) {
+    let catalog = open();
+    let put = |tx: &mut dyn crate::Tx| {
+        (1..=20).try_for_each(|number| {
+            let job = job(2, number, number);
+            tx.put_job(&Job { state: JobState::Queued, next_at: Time(1), lease: None, ..job })
+        })
+    };
+    catalog.write(put).await.unwrap();
+    let mut claims = Vec::new();
+    for node in 0..40_u64 {
+        let lease = Lease { holder: NodeId(node), until: Time(100) };
+        claims.push(submit(catalog.write(move |tx| tx.claim_job(lease, Time(2)))).await);
+    }
+    let mut numbers = Vec::new();
+    for claim in claims {
+        numbers.extend(claim.wait().await.unwrap().map(|job| job.id.number));
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
 }

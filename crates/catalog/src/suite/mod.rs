@@ -9,6 +9,7 @@
 pub(crate) mod events;
 pub(crate) mod groups;
 pub(crate) mod jobs;
+pub(crate) mod leases;
 pub(crate) mod model;
 pub(crate) mod paging;
 pub(crate) mod pieces;
@@ -53,7 +54,8 @@ macro_rules! hold_the_law {
             uploads::every_change_of_state, uploads::what_belongs_to_the_catalog,
             uploads::neighbours_do_not_meet, uploads::strays_change_nothing,
             uploads::a_failed_operation_leaves_nothing,
-            jobs::jobs_by_account_and_time, jobs::random_jobs,
+            jobs::jobs_by_account_and_time, jobs::random_jobs, jobs::claims, jobs::claims_at_once,
+            leases::leases, leases::a_lease_is_taken_once, leases::what_nodes_agree_on,
             pieces::pieces_in_order_of_arrival, pieces::many_pieces_at_once,
             events::callbacks, events::events,
             remembered::reads_are_whole_and_new, remembered::witnesses_end_with_what_they_saw,

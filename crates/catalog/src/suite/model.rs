@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
-use ::model::{BlobId, DirId, Error, InlineId, Node, Result, Time};
+use ::model::{BlobId, DirId, Error, InlineId, Lease, Node, NodeId, Result, Time};
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -31,6 +31,8 @@ enum Change {
     Refs { blob: u8, refs: u32 },
     Doom { blob: u8, at: u64 },
     Forget { blob: u8 },
+    PutLease { name: u8, holder: u64 },
+    RemoveLease { name: u8 },
 }
 
 /// Changes in one transaction, and whether it fails its rules at the end.
@@ -51,6 +53,8 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (0..4_u8, 0..3_u32).prop_map(|(blob, refs)| Change::Refs { blob, refs }),
         1 => (0..4_u8, any::<u64>()).prop_map(|(blob, at)| Change::Doom { blob, at }),
         1 => (0..4_u8).prop_map(|blob| Change::Forget { blob }),
+        1 => (name(), any::<u64>()).prop_map(|(name, holder)| Change::PutLease { name, holder }),
+        1 => name().prop_map(|name| Change::RemoveLease { name }),
     ]
 }
 
@@ -62,6 +66,7 @@ struct Expected {
     inline: BTreeMap<u64, Bytes>,
     refs: BTreeMap<u8, u32>,
     doomed: BTreeMap<u8, u64>,
+    leases: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -138,6 +143,14 @@ impl Expected {
             }
             Change::Forget { blob } => {
                 self.doomed.remove(&blob);
+                Some(())
+            }
+            Change::PutLease { name, holder } => {
+                self.leases.insert(name_of(name), holder);
+                Some(())
+            }
+            Change::RemoveLease { name } => {
+                self.leases.remove(&name_of(name));
                 Some(())
             }
         }
@@ -228,6 +241,10 @@ fn apply(tx: &mut dyn Tx, change: &Change) -> Result<()> {
         Change::Refs { blob, refs } => tx.put_blob_refs(blob_id(blob), refs),
         Change::Doom { blob, at } => tx.doom(blob_id(blob), Time(at)),
         Change::Forget { blob } => tx.forget_doomed(blob_id(blob)),
+        Change::PutLease { name, holder } => {
+            tx.put_lease(&name_of(name), &Lease { holder: NodeId(holder), until: Time(holder) })
+        }
+        Change::RemoveLease { name } => tx.remove_lease(&name_of(name)),
     }
 }
 
@@ -269,6 +286,9 @@ fn compare(read: &mut dyn Read, expected: &Expected) -> Result<()> {
     }
     let doomed: Vec<_> = expected.doomed.iter().map(|(b, at)| (blob_id(*b), Time(*at))).collect();
     assert_eq!(read.doomed(None, 100)?, doomed);
+    let leases: BTreeMap<_, _> =
+        read.leases("")?.into_iter().map(|(name, lease)| (name, lease.holder.0)).collect();
+    assert_eq!(leases, expected.leases);
     Ok(())
 }
 

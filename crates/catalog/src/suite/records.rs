@@ -370,6 +370,7 @@ pub(crate) async fn doomed_blobs(open: Open<'_>) {
                 "after one that is gone"
             );
             assert_eq!((r.doomed(Some(blob(255)), 9)?, r.doomed(None, 0)?), (vec![], vec![]));
+            assert_eq!((r.doomed_at(blob(1))?, r.doomed_at(blob(127))?), (Some(Time(77)), None));
             Ok(())
         })
         .await

@@ -62,3 +62,14 @@ pub(super) fn retry_secs(error: &Error) -> Option<u32> {
     }
     (status(error).0 == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_away_may_be_asked_again() {
+        let away = Error::Unavailable("the catalog".to_owned());
+        assert_eq!((status(&away).0.as_u16(), retry_secs(&away)), (503, Some(1)));
+    }
+}

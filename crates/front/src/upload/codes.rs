@@ -459,3 +459,25 @@ fn multipart_complete(error: &Error) -> Refusal {
         Error::Storage(_) | Error::Damaged(_) => FAULT,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_away_may_be_asked_again_whatever_was_asked() {
+        for call in [
+            Call::Login,
+            Call::Directory,
+            Call::Raw,
+            Call::File,
+            Call::MultipartCreate,
+            Call::MultipartPiece,
+            Call::MultipartComplete,
+        ] {
+            let refusal = of(call, &Error::Unavailable("the catalog".to_owned()).into());
+            assert_eq!((refusal.status.as_u16(), refusal.code), (503, -26), "{call:?}");
+            assert_eq!(refusal.retry_secs, Some(1));
+        }
+    }
+}

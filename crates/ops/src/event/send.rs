@@ -20,14 +20,18 @@ use tokio::{sync::Notify, task::JoinSet};
 use super::{BOUND_TO, Limits, change};
 use crate::{Store, backoff};
 
+/// Whoever holds it tells all callbacks.
+const LEASE: &str = "callbacks";
 /// Events told at the same time to one callback.
 const TOLD_AT_ONCE: usize = 8;
 /// Events looked at in one step.
 const PAGE: usize = 256;
 /// How far past events that have to wait others are looked for.
 const LOOKED_AT_MAX: usize = 16 * PAGE;
-/// Between looks for what may be tried again, while there are callbacks.
+/// Between looks for what may be tried again, while there are callbacks, and for what other nodes have to tell.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between looks for callbacks that other nodes registered, while there are none; and after a look that failed.
+const LONG_PAUSE: Duration = Duration::from_secs(5);
 
 /// One event for one callback.
 #[derive(Debug, Clone)]
@@ -85,21 +89,25 @@ impl Bell {
 }
 
 impl Store {
-    /// Tells callbacks what happens, for ever.
+    /// Tells callbacks what happens, for ever, on one node at a time: so each callback is told of each path in order.
     pub async fn tell_callbacks(&self, wording: Wording) {
+        self.alone(LEASE, || Box::pin(self.tell_all(wording))).await;
+    }
+
+    async fn tell_all(&self, wording: Wording) {
         let bell = &self.0.bell;
         // Who is being told, by task: one that panicked is served again, too.
         let (mut at_work, mut told) = (JoinSet::new(), HashMap::new());
         loop {
             bell.heard.store(true, Ordering::Release);
-            let (callbacks, idle) = match self.0.catalog.scan(|tx| tx.all_callbacks()).await {
+            let (callbacks, idle, wait) = match self.0.catalog.scan(|tx| tx.all_callbacks()).await {
                 Ok(callbacks) => {
                     let idle = callbacks.is_empty();
-                    (callbacks, idle)
+                    (callbacks, idle, if idle { LONG_PAUSE } else { PAUSE })
                 }
                 Err(error) => {
                     tracing::error!(%error, "looking for callbacks");
-                    (Vec::new(), false)
+                    (Vec::new(), false, LONG_PAUSE)
                 }
             };
             // Whoever registers one after the look rings for it, and is not missed.
@@ -116,12 +124,12 @@ impl Store {
                     told.insert(task.id(), id);
                 }
             }
-            let mut pause = pin!(tokio::time::sleep(PAUSE));
+            let mut pause = pin!(tokio::time::sleep(wait));
             loop {
                 tokio::select! {
                     () = bell.wake.notified() => break,
-                    // Without callbacks there is nothing to look for before somebody rings.
-                    () = &mut pause, if !idle => break,
+                    // Without callbacks there is nothing to look for before somebody rings, here or elsewhere.
+                    () = &mut pause, if !idle || self.is_shared() => break,
                     Some(done) = at_work.join_next_with_id() => {
                         let task = done.map_or_else(|panicked| panicked.id(), |(task, ())| task);
                         told.remove(&task);
@@ -235,6 +243,11 @@ impl Store {
             .catalog
             .write(move |tx| {
                 for (event, fate) in &after {
+                    let there = tx.events(account, id, event.id.saturating_sub(1), 1)?;
+                    if there.first().is_none_or(|first| first.id != event.id) {
+                        // Another node told it, too, while it was not clear whose turn it is.
+                        continue;
+                    }
                     match fate {
                         Fate::Told => tx.remove_event(account, id, event.id)?,
                         Fate::Dead => bury(tx, account, id, event.id)?,

@@ -4,8 +4,9 @@
 //! `transfer`. What does not: files of the caller's own account (`namespace`, a copy), which hosts may be asked and how
 //! (crate `outbound`).
 //!
-//! Invariants: a file appears in the transaction in which its job becomes done, and only if the job still runs then: a
-//! cancelled job leaves nothing, and none is done twice.
+//! Invariants: a file appears in the transaction in which its job becomes done, and only if the job is still at the attempt
+//! then that brought the file, and in the hands of this node: a cancelled job leaves nothing, one that was taken over is
+//! not ended by who lost it, and none is done twice.
 
 mod run;
 mod transfer;
@@ -16,7 +17,8 @@ use std::{
 };
 
 use model::{
-    AccountId, Caller, Digest, Error, Job, JobId, JobState, Result, Secret, Time, TreePath, limits,
+    AccountId, Caller, Digest, Error, Job, JobId, JobState, Lease, NodeId, Result, Secret, Time,
+    TreePath, limits,
 };
 use outbound::{Credentials, Location};
 use tokio::sync::Notify;
@@ -89,6 +91,11 @@ impl Jobs {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
+    /// What this process runs.
+    pub(crate) fn running(&self) -> Vec<JobId> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
     fn stop(&self, id: JobId) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stop) = running.get(&id) {
@@ -140,6 +147,7 @@ impl Store {
                     changed: now,
                     error: String::new(),
                     bytes: 0,
+                    lease: None,
                 })?;
                 Ok(id)
             })
@@ -184,7 +192,7 @@ impl Store {
             .write(move |tx| {
                 let job = tx.job(id)?.filter(|job| job.state.is_unfinished());
                 let mut job = job.ok_or(Error::NoSuchJob)?;
-                (job.state, job.changed) = (JobState::Cancelled, now);
+                job.enter(JobState::Cancelled, now);
                 tx.put_job(&job)?;
                 Ok(job)
             })
@@ -205,8 +213,8 @@ impl Store {
             .write(move |tx| {
                 let over = |job: &Job| matches!(job.state, JobState::Failed | JobState::Cancelled);
                 let mut job = tx.job(id)?.filter(over).ok_or(Error::NoSuchJob)?;
-                (job.state, job.attempts) = (JobState::Queued, 0);
-                (job.next_at, job.changed) = (now, now);
+                job.enter(JobState::Queued, now);
+                (job.attempts, job.next_at) = (0, now);
                 tx.put_job(&job)?;
                 Ok(job)
             })
@@ -215,22 +223,19 @@ impl Store {
         Ok(job)
     }
 
-    /// Once a start, before any job runs: those that a process before this one left running are queued again. Looks at
-    /// some, going on after `after`; returns where to go on, `None` at the end.
+    /// Once a start, before any job runs: those that a process before this one left running are queued again. Where other
+    /// nodes may run them, only those are that nobody ever takes over: they came from a catalog that one process had. Looks
+    /// at some, going on after `after`; returns where to go on, `None` at the end.
     ///
     /// # Errors
     /// [`Error::Storage`].
     pub async fn resume_jobs(&self, after: Option<JobId>) -> Result<Option<JobId>> {
-        let now = self.now();
-        self.visit_jobs(
-            after,
-            |job| job.state == JobState::Running,
-            move |tx, mut job| {
-                (job.state, job.next_at, job.changed) = (JobState::Queued, now, now);
-                tx.put_job(&job)
-            },
-        )
-        .await
+        let (now, is_shared) = (self.now(), self.is_shared());
+        let is_left = move |job: &Job| {
+            let for_good = job.lease.is_none_or(|lease| lease == Lease::for_good(lease.holder));
+            job.state == JobState::Running && (for_good || !is_shared)
+        };
+        self.visit_jobs(after, is_left, move |tx, job| queue(tx, job, now)).await
     }
 
     /// Forgets jobs that have been over for long enough. Looks at some, likewise.
@@ -269,6 +274,26 @@ impl Store {
             self.0.catalog.write(change_all).await?;
         }
         Ok(next)
+    }
+}
+
+/// Queues a job that was running.
+fn queue(tx: &mut dyn catalog::Tx, mut job: Job, now: Time) -> Result<()> {
+    job.enter(JobState::Queued, now);
+    job.next_at = now;
+    tx.put_job(&job)
+}
+
+/// Queues a job that `node` runs, and that it gives back.
+pub(crate) fn queue_again(
+    tx: &mut dyn catalog::Tx,
+    id: JobId,
+    node: NodeId,
+    now: Time,
+) -> Result<()> {
+    match tx.job(id)? {
+        Some(job) if run::is_in_hand(&job, node, job.attempts) => queue(tx, job, now),
+        Some(_) | None => Ok(()),
     }
 }
 

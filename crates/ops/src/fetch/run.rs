@@ -1,14 +1,22 @@
-//! Running jobs: claiming the next that is due, and what becomes of it.
+//! Running jobs: claiming the next that is due, keeping it, and what becomes of it.
+//!
+//! A job that runs is in the hands of a node for as long as that renews its claim. When it does not, the job is due again:
+//! whoever claims it next begins another attempt, and the attempt before is not let to end it ([`is_in_hand`]).
 
 use std::{future::Future, time::Duration};
 
-use model::{Error, Job, JobId, JobState, Result, Time};
+use model::{Error, Job, JobId, JobState, Lease, NodeId, Result, Time};
+use tokio::time::Instant;
 
 use super::next_time;
 use crate::Store;
 
 /// Longest sleep of a runner: after it, it looks again, whatever the clock did.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// The same where jobs are queued by other nodes, which do not wake it.
+const SHARED_SLEEP_MAX: Duration = Duration::from_secs(5);
+/// Shortest sleep: what is due is being claimed by others.
+const SLEEP_MIN: Duration = Duration::from_millis(50);
 /// Sleep after the queue could not be read.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Longest text of an error that is kept, in characters.
@@ -59,11 +67,13 @@ impl Store {
     pub async fn run_jobs(&self) {
         loop {
             let woken = self.0.jobs.wake.notified();
+            let since = Instant::now();
             match self.claim().await {
-                Ok(Next::Job(job)) => self.run_job(*job).await,
+                Ok(Next::Job(job)) => self.run_job(*job, since).await,
                 Ok(Next::At(at)) => {
+                    let longest = if self.is_shared() { SHARED_SLEEP_MAX } else { SLEEP_MAX };
                     let wait = at.map(|at| Duration::from_millis(at.since(self.now())));
-                    let wait = wait.unwrap_or(SLEEP_MAX).min(SLEEP_MAX);
+                    let wait = wait.unwrap_or(longest).clamp(SLEEP_MIN, longest);
                     tokio::select! {
                         () = woken => {}
                         () = tokio::time::sleep(wait) => {}
@@ -85,33 +95,51 @@ impl Store {
         if first.first().is_none_or(|(at, _)| *at > now) {
             return Ok(Next::At(first.first().map(|(at, _)| *at)));
         }
-        let (next, more) = self
-            .0
-            .catalog
-            .write(move |tx| {
-                let due = tx.jobs_due(2)?;
-                let more = due.get(1).is_some_and(|(at, _)| *at <= now);
-                let Some((at, id)) = due.first().filter(|(at, _)| *at <= now) else {
-                    return Ok((Next::At(due.first().map(|(at, _)| *at)), false));
-                };
-                let lost = || Error::Damaged(format!("job {id} is due at {} and not there", at.0));
-                let mut job = tx.job(*id)?.ok_or_else(lost)?;
-                (job.state, job.changed, job.bytes) = (JobState::Running, now, 0);
-                job.attempts += 1;
-                tx.put_job(&job)?;
-                Ok((Next::Job(Box::new(job)), more))
-            })
-            .await?;
-        if more {
+        let lease = self.lease_of_job(now);
+        let claim = move |tx: &mut dyn catalog::Tx| {
+            let job = tx.claim_job(lease, now)?;
+            Ok((job, tx.jobs_due(1)?.first().map(|(at, _)| *at)))
+        };
+        let (job, next) = self.0.catalog.write(claim).await?;
+        let Some(job) = job else { return Ok(Next::At(next)) };
+        if next.is_some_and(|at| at <= now) {
             self.0.jobs.wake.notify_one();
         }
-        Ok(next)
+        Ok(Next::Job(Box::new(job)))
     }
 
-    async fn run_job(&self, job: Job) {
+    /// For how long a job that is claimed or kept now is nobody else's.
+    fn lease_of_job(&self, now: Time) -> Lease {
+        if self.is_shared() { self.0.leases.from(now) } else { Lease::for_good(self.node()) }
+    }
+
+    /// Keeps a job; ready when it is somebody else's, or over, or may be.
+    async fn keep_job(&self, id: JobId, attempt: u32, since: Instant) {
+        if !self.is_shared() {
+            return std::future::pending().await;
+        }
+        let renew = || async {
+            let (node, lease) = (self.node(), self.lease_of_job(self.now()));
+            let renew = move |tx: &mut dyn catalog::Tx| {
+                let job = tx.job(id)?.filter(|job| is_in_hand(job, node, attempt));
+                let Some(mut job) = job else { return Ok(false) };
+                job.lease = Some(lease);
+                tx.put_job(&job)?;
+                Ok(true)
+            };
+            self.0.catalog.write(renew).await
+        };
+        self.0.leases.keep(since, renew).await;
+    }
+
+    /// `since`: from before it was claimed.
+    async fn run_job(&self, job: Job, since: Instant) {
         let (id, attempt) = (job.id, job.attempts);
         let stop = self.0.jobs.begin(id);
-        let done = self.attempt(job, stop.notified()).await;
+        let done = tokio::select! {
+            done = self.attempt(job, stop.notified()) => done,
+            () = self.keep_job(id, attempt, since) => Err(None),
+        };
         self.0.jobs.end(id);
         let noted = match done {
             Ok(bytes) => {
@@ -119,7 +147,7 @@ impl Store {
                 return;
             }
             Err(None) => {
-                tracing::info!(job = %id, attempt, "transfer stopped: it was cancelled");
+                tracing::info!(job = %id, attempt, "transfer stopped: it was cancelled or taken over");
                 return;
             }
             Err(Some(fault)) => {
@@ -128,12 +156,12 @@ impl Store {
             }
         };
         if let Err(e) = noted {
-            // It stays in state running, and is queued again at the next start.
+            // It stays in state running, and is begun again at the next start, or when its claim has run out.
             tracing::error!(job = %id, error = %e, "noting that a transfer failed");
         }
     }
 
-    /// One attempt; the size of the file. `None`: the job was cancelled.
+    /// One attempt; the size of the file. `None`: the job was cancelled or taken over.
     async fn attempt(
         &self,
         job: Job,
@@ -158,7 +186,7 @@ impl Store {
 
     /// Queues a job again, or gives it up.
     async fn note_failure(&self, id: JobId, attempt: u32, fault: Fault) -> Result<()> {
-        let (now, limits) = (self.now(), self.0.limits.pull);
+        let (now, limits, node) = (self.now(), self.0.limits.pull, self.node());
         let Fault { text, transient, asked_ms } = fault;
         let text: String = text.chars().take(ERROR_CHARS_MAX).collect();
         let again = transient && attempt < limits.attempts_max;
@@ -166,12 +194,19 @@ impl Store {
         self.0
             .catalog
             .write(move |tx| {
-                let running = |job: &Job| job.state == JobState::Running && job.attempts == attempt;
-                let Some(mut job) = tx.job(id)?.filter(running) else { return Ok(()) };
-                job.state = if again { JobState::Queued } else { JobState::Failed };
-                (job.next_at, job.changed, job.error) = (next_at, now, text.clone());
+                let job = tx.job(id)?.filter(|job| is_in_hand(job, node, attempt));
+                let Some(mut job) = job else { return Ok(()) };
+                job.enter(if again { JobState::Queued } else { JobState::Failed }, now);
+                (job.next_at, job.error) = (next_at, text.clone());
                 tx.put_job(&job)
             })
             .await
     }
+}
+
+/// Whether a job still is at this attempt, and in the hands of `node`. Whether its claim has run out does not matter as long
+/// as nobody else has claimed it.
+pub(super) fn is_in_hand(job: &Job, node: NodeId, attempt: u32) -> bool {
+    let ours = job.lease.is_some_and(|lease| lease.holder == node);
+    job.state == JobState::Running && job.attempts == attempt && ours
 }

@@ -8,7 +8,10 @@ use model::{
 };
 use outbound::{Fetched, Get};
 
-use super::{Request, bound_to, run::Fault};
+use super::{
+    Request, bound_to,
+    run::{Fault, is_in_hand},
+};
 use crate::{
     Detect, Parents, Room, Store, TypeRule, content_type,
     landing::{Landed, Landing},
@@ -46,9 +49,10 @@ struct Coming {
 impl Store {
     /// Gets all bytes of a job's file and compares them with their checksum.
     pub(super) async fn transfer(&self, job: &Job) -> Result<Arrived, Fault> {
-        let (id, checked) = (job.id, job.clone());
+        let (id, checked, node) = (job.id, job.clone(), self.node());
         let may = move |tx: &mut dyn catalog::Read| {
-            tx.job(id)?.filter(|job| runs(job, checked.attempts)).ok_or(Error::NoSuchJob)?;
+            let job = tx.job(id)?.filter(|job| is_in_hand(job, node, checked.attempts));
+            job.ok_or(Error::NoSuchJob)?;
             may_run(tx, &checked)?.1.room(tx, id.account)
         };
         let room = self.0.catalog.read(may).await?;
@@ -127,12 +131,12 @@ impl Store {
     }
 
     async fn note_progress(&self, job: &Job, bytes: u64) -> Result<()> {
-        let (id, attempt) = (job.id, job.attempts);
+        let (id, attempt, node) = (job.id, job.attempts, self.node());
         self.0
             .catalog
             .write(move |tx| {
-                let mut job =
-                    tx.job(id)?.filter(|job| runs(job, attempt)).ok_or(Error::NoSuchJob)?;
+                let job = tx.job(id)?.filter(|job| is_in_hand(job, node, attempt));
+                let mut job = job.ok_or(Error::NoSuchJob)?;
                 job.bytes = bytes;
                 tx.put_job(&job)
             })
@@ -150,9 +154,10 @@ impl Store {
         let by_content =
             || content_type::detect(&TypeRule::Detect(Detect::Content), name, landed.head());
         let content_type = content_type::by_name(name).or(content_type).unwrap_or_else(by_content);
+        let node = self.node();
         let settle = move |tx: &mut dyn catalog::Tx, content: Content| {
-            let mut job =
-                tx.job(job.id)?.filter(|now| runs(now, job.attempts)).ok_or(Error::NoSuchJob)?;
+            let now_job = tx.job(job.id)?.filter(|now| is_in_hand(now, node, job.attempts));
+            let mut job = now_job.ok_or(Error::NoSuchJob)?;
             let (caller, spot) = may_run(tx, &job)?;
             let attrs = FileAttrs {
                 owner: job.owner,
@@ -163,7 +168,8 @@ impl Store {
                 mtime: now.secs(),
             };
             place(tx, &caller, &spot, EventKind::Pull, attrs, content, now)?;
-            (job.state, job.changed, job.bytes) = (JobState::Done, now, size);
+            job.enter(JobState::Done, now);
+            job.bytes = size;
             job.error.clear();
             // It was needed for asking, and that is over.
             job.sealed_request.clear();
@@ -173,11 +179,6 @@ impl Store {
         self.0.bell.ring();
         Ok(size)
     }
-}
-
-/// Whether a job still is at this attempt.
-fn runs(job: &Job, attempt: u32) -> bool {
-    job.state == JobState::Running && job.attempts == attempt
 }
 
 /// Who a job's file is made for, as they are now, and where it may be put.

@@ -179,7 +179,12 @@ impl Store {
         others: Vec<BlobId>,
         online: bool,
     ) -> Result<()> {
-        let started = self.0.started;
+        let mut started = self.0.started;
+        if self.is_shared() {
+            // Uploads of other nodes may have begun long before this one started.
+            let age = self.0.limits.sweep.orphan_age_ms;
+            started = started.min(Time(self.now().0.saturating_sub(age)));
+        }
         let old: Vec<BlobId> =
             others.into_iter().filter(|id| !online || id.staged_ms() < started.0).collect();
         for some in old.chunks(BATCH) {

@@ -43,7 +43,7 @@ pub struct Options {
     pub deep: bool,
     /// Mend what can be mended.
     pub repair: bool,
-    /// Others write at the same time: what may be on its way is not called damage.
+    /// Others write at the same time (whether other nodes do is found out): what may be on its way is not called damage.
     pub online: bool,
 }
 
@@ -53,6 +53,8 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidFlags`] for a repair while others write; [`Error::Storage`] where it could not look at all.
     pub async fn fsck(&self, options: Options) -> Result<Report> {
+        let online = options.online || self.is_served().await?;
+        let options = Options { online, ..options };
         if options.repair && options.online {
             return Err(Error::InvalidFlags);
         }

@@ -220,8 +220,8 @@ pub(super) fn jobs(look: &mut Look<'_>) {
                 look.report.counts.jobs += 1;
                 look.in_use(job.id.number);
                 *right.entry(job.id.account).or_default() += u64::from(job.state.is_unfinished());
-                let row = Row::JobDue(job.next_at, job.id);
-                if job.state == JobState::Queued && look.stored(&row).is_none() {
+                let due = job.due_at().map(|at| Row::JobDue(at, job.id));
+                if let Some(row) = due.filter(|row| look.stored(row).is_none()) {
                     let what = ("not among those due", "among those due");
                     let at = format!("job {}", job.id);
                     look.report.note(Kind::JobDue, at, what, [Change::Put(row)]);
@@ -233,9 +233,9 @@ pub(super) fn jobs(look: &mut Look<'_>) {
     for row in due {
         let Row::JobDue(at, id) = &row else { continue };
         let found = look.stored(&Row::Job(like(*id)));
-        let is = |job: &model::Job| job.state == JobState::Queued && job.next_at == *at;
+        let is = |job: &model::Job| job.due_at() == Some(*at);
         if !matches!(&found, Some(Row::Job(job)) if is(job)) {
-            let what = ("among those due", "no such job, or not queued for that time");
+            let what = ("among those due", "no such job, or not due at that time");
             let at = format!("job {id}");
             look.report.note(Kind::JobDue, at, what, [Change::Remove(row)]);
         }
@@ -272,6 +272,7 @@ fn like(id: model::JobId) -> model::Job {
         changed: model::Time(0),
         error: String::new(),
         bytes: 0,
+        lease: None,
     }
 }
 

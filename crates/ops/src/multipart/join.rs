@@ -1,7 +1,10 @@
 //! Putting completed uploads together, in the background: hash what is not hashed yet, then one transaction in which the
 //! file appears. Also runs ahead: every piece that arrives wakes it, and it hashes as far as the pieces reach.
 //!
-//! Nothing here is needed to find work again: after a restart the catalog says which uploads are COMPLETE or JOIN.
+//! Nothing here is needed to find work again: after a restart the catalog says which uploads are COMPLETE or JOIN. Where
+//! several nodes have the catalog, any of them finishes an upload, one at a time by a lease: the one that was told that it
+//! is complete, and when that has died whichever looks next. Only the node that received the first piece runs ahead, so
+//! that pieces are not read once a node. That an upload is put together once is what its state says, not the lease.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -17,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::{sync::Notify, task::JoinHandle};
 
 use super::{prefix::Prefix, rules};
-use crate::{Store, content_type};
+use crate::{Store, content_type, lease};
 
 /// Bytes read and verified while as many are hashed.
 const READ_BYTES: usize = 2 * 1024 * 1024;
@@ -93,7 +96,7 @@ impl Joiner {
 }
 
 impl Store {
-    /// Finds the uploads that a server before this one left half-way, so that they go on.
+    /// Finds the uploads that a server before this one, or another node, left half-way, so that they go on.
     ///
     /// # Errors
     /// [`Error::Storage`].
@@ -119,8 +122,28 @@ impl Store {
         }
     }
 
-    /// Takes an upload as far as it goes now.
+    /// Takes an upload as far as it goes now, unless another node does.
     async fn advance(&self, id: UploadId) -> Result<()> {
+        if !self.is_shared() {
+            return self.advance_here(id, true).await;
+        }
+        let upload = self.0.catalog.read(move |tx| tx.upload(id)).await?;
+        if !upload.is_some_and(|upload| is_complete(upload.state)) {
+            if self.0.prefixes.knows(id) {
+                self.advance_here(id, false).await?;
+            }
+            return Ok(());
+        }
+        let name = format!("{}{}", lease::JOIN, id.to_hex());
+        match self.hold(&name).await? {
+            Some(held) => held.run(Box::pin(self.advance_here(id, true))).await?,
+            // Whoever has it may die: the uploads to be put together are looked through again and again.
+            None => Ok(()),
+        }
+    }
+
+    /// Takes an upload as far as it goes now; `may_join`: to its end, if it is complete.
+    async fn advance_here(&self, id: UploadId, may_join: bool) -> Result<()> {
         let mut prefix = self.0.prefixes.take(id);
         let advanced = self.hash_prefix(id, &mut prefix).await;
         let hashed = match advanced {
@@ -129,8 +152,12 @@ impl Store {
             Err(e) => return Err(e),
         };
         let Some((upload, pieces)) = hashed else { return Ok(()) };
-        if !matches!(upload.state, UploadState::Complete | UploadState::Join) {
+        if !is_complete(upload.state) || !may_join {
             self.0.prefixes.put(id, prefix);
+            if is_complete(upload.state) {
+                // It was completed meanwhile.
+                self.0.joiner.wake(id);
+            }
             return Ok(());
         }
         self.join(upload, &pieces, prefix).await
@@ -194,7 +221,11 @@ impl Store {
         let (id, now) = (upload.id, self.now());
         let checksum = Digest(prefix.state().finalize().into());
         let content_type = self.type_of(&upload, pieces).await?;
-        self.0.catalog.write(move |tx| rules::begin_join(tx, id, now).map(drop)).await?;
+        match self.0.catalog.write(move |tx| rules::begin_join(tx, id, now).map(drop)).await {
+            // Another node was faster.
+            Err(Error::UploadClosed | Error::NoSuchUpload) => return Ok(()),
+            begun => begun?,
+        }
         let end = move |tx: &mut dyn catalog::Tx| {
             let caller = caller_of(tx, &upload, now)?;
             rules::end_join(tx, &caller, id, checksum, &content_type, now)
@@ -204,6 +235,8 @@ impl Store {
                 self.0.prefixes.put(id, prefix);
                 return Err(e);
             }
+            // Another node was faster.
+            Err(Error::UploadClosed | Error::NoSuchUpload) => {}
             Err(e) => {
                 let error = match e {
                     Error::ParentMissing => codes::FAILED_PARENT_MISSING,
@@ -228,7 +261,7 @@ impl Store {
             .catalog
             .write(move |tx| {
                 let Some(upload) = tx.upload(id)? else { return Ok(()) };
-                if matches!(upload.state, UploadState::Complete | UploadState::Join) {
+                if is_complete(upload.state) {
                     rules::begin_join(tx, id, now)?;
                     rules::fail(tx, id, codes::FAILED_INTERNAL, now)?;
                 }
@@ -255,6 +288,11 @@ impl Store {
         let rule = crate::TypeRule::Detect(crate::Detect::Content);
         Ok(content_type::detect(&rule, "", &head))
     }
+}
+
+/// Whether it is to be put together.
+fn is_complete(state: UploadState) -> bool {
+    matches!(state, UploadState::Complete | UploadState::Join)
 }
 
 /// The state that a thread goes on with, or the one that was not given to a thread yet.

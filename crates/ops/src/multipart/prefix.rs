@@ -58,6 +58,11 @@ impl Prefixes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).unwrap_or_default()
     }
 
+    /// Whether anything is known of an upload.
+    pub(crate) fn knows(&self, id: UploadId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
     /// The state after the first piece of an upload, which has arrived. Whatever was known of the upload began with what
     /// was the first piece before.
     pub(crate) fn begin(&self, id: UploadId, content: PieceContent, state: Sha256) {

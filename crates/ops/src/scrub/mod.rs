@@ -6,15 +6,17 @@
 //! records, and so is what a blob says of itself.
 //!
 //! Invariants: a damaged thing is logged once and stays on the list until it reads well again or is gone; what went away
-//! while it was read is no damage; a pass that could not write down how far it is goes on from an earlier place.
+//! while it was read is no damage; a pass that could not write down how far it is goes on from an earlier place. One node at
+//! a time scrubs, by a lease that saves the others the reading. A pass is begun by its record, on whatever node: whoever
+//! scrubs notices, and a note of an earlier pass is not written over it.
 
 mod rate;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use catalog::Tx;
 use catalog::audit::{Audit, Index, Row};
 use model::{
     AccountId, BlobId, Content, Damage, Digest, DirId, Error, InlineId, Result, Scrub, ScrubAt,
@@ -39,28 +41,17 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 const FIRST_AFTER: Duration = Duration::from_secs(600);
 /// Before another try where the catalog could not be read.
 const PAUSE: Duration = Duration::from_secs(60);
+/// Whoever holds it scrubs.
+const LEASE: &str = "scrub";
 /// Damaged things that are kept; more are logged and counted.
 const DAMAGED_MAX: usize = 1_000;
 
-/// Tells the pass that runs what is asked for.
+/// Tells whoever scrubs to look what is asked for.
 #[derive(Default)]
 pub(crate) struct Orders {
-    wanted: Mutex<Option<Order>>,
     notify: Notify,
     /// Whether anybody takes orders.
     taken: AtomicBool,
-}
-
-/// A pass that is to begin now.
-#[derive(Debug, Clone, Copy)]
-struct Order {
-    rate: Option<u64>,
-}
-
-impl Orders {
-    fn take(&self) -> Option<Order> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
 }
 
 /// What came of reading one thing.
@@ -72,14 +63,10 @@ impl Store {
     /// # Errors
     /// [`Error::Storage`], [`Error::Damaged`].
     pub async fn scrub_status(&self) -> Result<Scrub> {
-        let stored = |audit: &dyn Audit| audit.stored(&Row::Scrub(Scrub::default()));
-        Ok(match self.0.catalog.audit(stored).await? {
-            Some(Row::Scrub(scrub)) => scrub,
-            _ => Scrub::default(),
-        })
+        Ok(self.0.catalog.read(|tx| tx.scrub()).await?.unwrap_or_default())
     }
 
-    /// Whether this process scrubs by itself ([`Store::scrub`]).
+    /// Whether this process scrubs by itself ([`Store::scrub`]), or would if no other node did.
     pub fn scrubs(&self) -> bool {
         self.0.scrub.taken.load(Ordering::Relaxed)
     }
@@ -90,8 +77,17 @@ impl Store {
     /// # Errors
     /// As [`Store::scrub_status`].
     pub async fn start_scrub(&self, rate: Option<u64>) -> Result<u64> {
-        let pass = self.scrub_status().await?.pass + 1;
-        *self.0.scrub.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Order { rate });
+        let (now, limits) = (self.now(), self.0.limits.scrub);
+        // Where none begins by itself, one without a rate is one that began before that was so.
+        let fastest = (limits.period_secs == 0).then_some(limits.bytes_per_second_max);
+        let rate = rate.or(fastest);
+        let order = move |tx: &mut dyn Tx| {
+            let mut scrub = tx.scrub()?.unwrap_or_default();
+            begin(&mut scrub, now, rate);
+            tx.put_row(&Row::Scrub(scrub.clone()))?;
+            Ok(scrub.pass)
+        };
+        let pass = self.0.catalog.write(order).await?;
         self.0.scrub.notify.notify_one();
         Ok(pass)
     }
@@ -99,6 +95,10 @@ impl Store {
     /// Scrubs for ever: goes on with a pass that was begun, and begins the next when its time has come.
     pub async fn scrub(&self) {
         self.0.scrub.taken.store(true, Ordering::Relaxed);
+        self.alone(LEASE, || Box::pin(self.scrub_here())).await;
+    }
+
+    async fn scrub_here(&self) {
         loop {
             if let Err(error) = self.scrub_when_due().await {
                 tracing::error!(%error, "scrubbing; another try in a minute");
@@ -110,37 +110,40 @@ impl Store {
     async fn scrub_when_due(&self) -> Result<()> {
         let mut scrub = self.scrub_status().await?;
         let period_ms = self.0.limits.scrub.period_secs.saturating_mul(1000);
-        let order = self.0.scrub.take();
-        if let Some(order) = order {
-            begin(&mut scrub, self.now(), order.rate);
-        } else if scrub.pass == 0 || scrub.ended.is_some() {
-            let left_ms = period_ms.saturating_sub(self.now().since(scrub.begun));
-            let left = Duration::from_millis(left_ms);
-            let wait = if scrub.pass == 0 { FIRST_AFTER } else { left };
-            tokio::select! {
-                () = tokio::time::sleep(wait), if period_ms > 0 => {}
-                () = self.0.scrub.notify.notified() => return Ok(()),
+        let is_over = scrub.pass == 0 || scrub.ended.is_some();
+        // A pass of its own accord that did not end, from before that was switched off, does not go on.
+        if is_over || (period_ms == 0 && scrub.rate.is_none()) {
+            let (since, period) = match scrub.pass {
+                0 => (self.0.started, FIRST_AFTER),
+                _ => (scrub.begun, Duration::from_millis(period_ms)),
+            };
+            let left = period.saturating_sub(Duration::from_millis(self.now().since(since)));
+            let due = period_ms > 0 && left.is_zero();
+            if !due {
+                self.wait_for_order(left, period_ms > 0).await;
+                return Ok(());
             }
             begin(&mut scrub, self.now(), None);
-        } else if period_ms == 0 && scrub.rate.is_none() {
-            // A pass of its own accord, from before that was switched off.
-            self.0.scrub.notify.notified().await;
-            return Ok(());
         }
         tokio::select! {
             done = self.scrub_pass(scrub) => done.map(drop),
-            () = self.ordered() => Ok(()),
+            // Another pass is to begin.
+            () = self.0.scrub.notify.notified() => Ok(()),
         }
     }
 
-    /// Ready when another pass is to begin.
-    async fn ordered(&self) {
-        loop {
-            self.0.scrub.notify.notified().await;
-            let wanted = self.0.scrub.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            if wanted.is_some() {
-                return;
-            }
+    /// Ready when there may be a pass to begin: in `left`, if one `is_due` then, or when it is asked for.
+    async fn wait_for_order(&self, left: Duration, is_due: bool) {
+        // Another node may be asked for one.
+        let look_every = self.0.limits.lease.renew_every();
+        let (wait, looks) = match (self.is_shared(), is_due) {
+            (true, true) => (left.min(look_every), true),
+            (true, false) => (look_every, true),
+            (false, is_due) => (left, is_due),
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait), if looks => {}
+            () = self.0.scrub.notify.notified() => {}
         }
     }
 
@@ -373,8 +376,19 @@ impl Pass<'_> {
 
     /// Notes how far the pass is. Where that fails, it goes on from an earlier place after a restart.
     async fn save(&mut self) {
-        let row = Row::Scrub(self.scrub.clone());
-        let saved = self.store.0.catalog.write(move |tx| tx.put_row(&row)).await;
+        let scrub = self.scrub.clone();
+        let save = move |tx: &mut dyn Tx| {
+            let is_latest = tx.scrub()?.is_none_or(|stored| stored.pass <= scrub.pass);
+            if is_latest {
+                tx.put_row(&Row::Scrub(scrub.clone()))?;
+            }
+            Ok(is_latest)
+        };
+        let saved = self.store.0.catalog.write(save).await;
+        if saved == Ok(false) {
+            // Another one was asked for: this one is to end.
+            self.store.0.scrub.notify.notify_one();
+        }
         // Said once, not every few seconds for as long as the disk is full.
         if let (Err(error), false) = (&saved, self.unsaved) {
             tracing::warn!(%error, "how far scrubbing is cannot be noted; it goes on");

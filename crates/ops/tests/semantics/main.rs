@@ -6,6 +6,7 @@ mod backup;
 mod fsck;
 mod harness;
 mod limits;
+mod nodes;
 mod permission;
 mod sessions;
 mod tree_model;

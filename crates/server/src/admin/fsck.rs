@@ -1,6 +1,6 @@
 //! `headwater fsck`: what is asked, how the report looks, and the exit code. The semantics are in `ops::fsck`.
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::bail;
 use ops::{
@@ -10,6 +10,7 @@ use ops::{
 use serde_json::{Value, json};
 
 use super::{Command, Reach};
+use crate::config::Site;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -24,13 +25,16 @@ const LEFT: u8 = 1;
 
 /// Looks, by the running server where there is one, and prints what was found.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the answer to a command line")]
-pub(crate) async fn run(data: &Path, fsck: Fsck) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(site: Site, fsck: Fsck) -> anyhow::Result<ExitCode> {
     let Fsck { deep, repair, json } = fsck;
-    let report = match Reach::find(data)? {
-        Reach::Running(_) if repair => {
+    let report = match Reach::find(site).await? {
+        Reach::Running(data) if repair => {
             bail!("a server runs on {}: stop it to repair", data.display());
         }
         Reach::Own(opened, _) => {
+            if repair && opened.store.is_served().await? {
+                bail!("other nodes serve this catalog: stop them to repair");
+            }
             value(&opened.store.fsck(Options { deep, repair, online: false }).await?)
         }
         running => running.ask(&Command::Fsck { deep }, |note| eprintln!("{note}")).await?.answer,

@@ -21,7 +21,11 @@ use tokio::{
 };
 
 use super::{Command, execute};
-use crate::{import, stop::Stop};
+use crate::{
+    config::{Site, Wiring},
+    import,
+    stop::Stop,
+};
 
 const NAME: &str = "admin.sock";
 /// Longest command, in bytes.
@@ -88,13 +92,13 @@ impl Socket {
     }
 
     /// Answers until the server is to stop.
-    pub(crate) async fn serve(self, store: Store, data: PathBuf, stop: Stop) {
+    pub(crate) async fn serve(self, store: Store, site: Site, stop: Stop) {
         let mut stopped = std::pin::pin!(stop.stopped());
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        tokio::spawn(attend(stream, store.clone(), data.clone()));
+                        tokio::spawn(attend(stream, store.clone(), site.clone()));
                     }
                     Err(e) => {
                         tracing::warn!(error = %e, "admin socket");
@@ -135,21 +139,26 @@ impl Address {
 pub(crate) enum Reach {
     /// The server over this data directory.
     Running(PathBuf),
-    /// This process, over this data directory. The lock is held for as long as the store is open.
-    Own(crate::Opened, PathBuf),
+    /// This process, over a store that it opened. The lock is held for as long as it is open.
+    Own(crate::Opened, Site),
 }
 
 impl Reach {
-    /// Looks for a server over `data`, and opens the store where there is none.
-    pub(crate) fn find(data: &Path) -> anyhow::Result<Self> {
+    /// Looks for a server over the data directory, and opens the store where there is none: a catalog that others may have
+    /// open, too, needs no directory to be owned.
+    pub(crate) async fn find(site: Site) -> anyhow::Result<Self> {
+        let data = &site.data;
         match connect(data) {
-            Ok(_) => Ok(Self::Running(data.to_owned())),
+            Ok(_) => Ok(Self::Running(data.clone())),
             Err(e) if not_running(&e) => {
-                if !data.join("catalog").exists() {
+                let wiring = Wiring::offline()?;
+                if site.is_shared() && site.blobs.is_elsewhere() {
+                    return Ok(Self::Own(crate::open_beside(&site, wiring).await?, site));
+                }
+                if !site.is_shared() && !data.join("catalog").exists() {
                     bail!("{} is no data directory: nothing was served there yet", data.display());
                 }
-                let opened = crate::open(data, crate::config::Wiring::offline()?)?;
-                Ok(Self::Own(opened, data.to_owned()))
+                Ok(Self::Own(crate::open(&site, wiring).await?, site))
             }
             Err(e) => Err(e).context("the server's admin socket"),
         }
@@ -159,11 +168,11 @@ impl Reach {
     pub(crate) fn connect(&self) -> io::Result<BlockingStream> {
         match self {
             Self::Running(data) => connect(data),
-            Self::Own(opened, data) => {
+            Self::Own(opened, site) => {
                 let (ours, theirs) = BlockingStream::pair()?;
                 theirs.set_nonblocking(true)?;
-                let (store, data) = (opened.store.clone(), data.clone());
-                tokio::spawn(attend(UnixStream::from_std(theirs)?, store, data));
+                let (store, site) = (opened.store.clone(), site.clone());
+                tokio::spawn(attend(UnixStream::from_std(theirs)?, store, site));
                 Ok(ours)
             }
         }
@@ -203,13 +212,13 @@ pub(crate) fn line(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     Ok(line)
 }
 
-async fn attend(stream: UnixStream, store: Store, data: PathBuf) {
-    if let Err(e) = answer(stream, &store, &data).await {
+async fn attend(stream: UnixStream, store: Store, site: Site) {
+    if let Err(e) = answer(stream, &store, &site).await {
         tracing::warn!(error = %e, "admin socket");
     }
 }
 
-async fn answer(stream: UnixStream, store: &Store, data: &Path) -> anyhow::Result<()> {
+async fn answer(stream: UnixStream, store: &Store, site: &Site) -> anyhow::Result<()> {
     let mut stream = BufReader::with_capacity(256 * 1024, stream);
     let mut question = Vec::new();
     (&mut stream).take(COMMAND_BYTES_MAX).read_until(b'\n', &mut question).await?;
@@ -225,7 +234,7 @@ async fn answer(stream: UnixStream, store: &Store, data: &Path) -> anyhow::Resul
     };
     let (notes, mut said) = mpsc::channel(NOTES_WAITING);
     let notes = Notes(notes);
-    let mut work = std::pin::pin!(execute(store, data, command, &notes));
+    let mut work = std::pin::pin!(execute(store, site, command, &notes));
     let done = loop {
         tokio::select! {
             done = &mut work => break done,

@@ -11,6 +11,7 @@ use super::{
     Config, Plan,
     file::Written,
     import::{ExportArgs, ImportVerb},
+    site::SiteArgs,
     url::UrlVerb,
 };
 use crate::admin::{Command, Fsck};
@@ -53,20 +54,13 @@ enum Verb {
     #[command(subcommand)]
     Import(ImportVerb),
     /// Show what a running server has done.
-    Status(DataArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct DataArgs {
-    /// The data directory.
-    #[arg(long, env = "HEADWATER_DATA", default_value = "data")]
-    pub(super) data: PathBuf,
+    Status(SiteArgs),
 }
 
 #[derive(Debug, Args)]
 struct ServeArgs {
     #[command(flatten)]
-    data: DataArgs,
+    data: SiteArgs,
     /// Address and port to listen on, plain HTTP; may be given more than once.
     #[arg(long)]
     listen: Vec<SocketAddr>,
@@ -88,10 +82,10 @@ enum AccountVerb {
         /// Its name: the first segment of its paths.
         name: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: SiteArgs,
     },
     /// List the accounts and what they hold.
-    List(DataArgs),
+    List(SiteArgs),
     /// Change what is set of an account.
     Set {
         /// The account's name.
@@ -106,14 +100,14 @@ enum AccountVerb {
         #[arg(long)]
         quota_files: Option<u64>,
         #[command(flatten)]
-        data: DataArgs,
+        data: SiteArgs,
     },
 }
 
 #[derive(Debug, Subcommand)]
 enum CallbackVerb {
     /// List the callbacks and how they are doing.
-    List(DataArgs),
+    List(SiteArgs),
     /// Tell a callback nothing for now; what happens waits for it.
     Pause(OneCallback),
     /// Go on with a callback that was paused.
@@ -127,7 +121,7 @@ struct OneCallback {
     /// The callback's number.
     id: u64,
     #[command(flatten)]
-    data: DataArgs,
+    data: SiteArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,30 +146,30 @@ enum UserVerb {
         #[arg(long)]
         read_only: bool,
         #[command(flatten)]
-        data: DataArgs,
+        data: SiteArgs,
     },
     /// List the users.
-    List(DataArgs),
+    List(SiteArgs),
     /// Set a user's password (the first line of standard input) and end its sessions.
     Passwd {
         /// The user's name.
         name: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: SiteArgs,
     },
     /// Deactivate a user and end its sessions.
     Disable {
         /// The user's name.
         name: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: SiteArgs,
     },
     /// Activate a user that was deactivated.
     Enable {
         /// The user's name.
         name: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: SiteArgs,
     },
 }
 
@@ -198,7 +192,7 @@ struct ListJobsArgs {
     #[arg(long, value_parser = JobState::ALL.map(JobState::name))]
     state: Option<String>,
     #[command(flatten)]
-    data: DataArgs,
+    data: SiteArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -223,7 +217,7 @@ struct FsckArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    data: DataArgs,
+    data: SiteArgs,
 }
 
 #[derive(Debug, Args)]
@@ -231,11 +225,11 @@ struct JobArgs {
     /// The transfer's id, as listed.
     id: String,
     #[command(flatten)]
-    data: DataArgs,
+    data: SiteArgs,
 }
 
 impl OneCallback {
-    fn to(self, state: &str) -> (DataArgs, Command) {
+    fn to(self, state: &str) -> (SiteArgs, Command) {
         (self.data, Command::SetCallback { id: self.id, state: state.to_owned() })
     }
 }
@@ -246,10 +240,10 @@ impl Cli {
         let plan = match Cli::parse().command {
             Verb::Serve(args) => return Ok(Plan::Serve(Box::new(config(args)?))),
             Verb::Fsck(FsckArgs { deep, repair, json, data }) => {
-                return Ok(Plan::Fsck { data: data.data, fsck: Fsck { deep, repair, json } });
+                return Ok(Plan::Fsck { site: data.site()?, fsck: Fsck { deep, repair, json } });
             }
             Verb::Export(args) => return args.plan(),
-            Verb::Import(verb) => return Ok(verb.plan()),
+            Verb::Import(verb) => return verb.plan(),
             Verb::Scrub(verb) => verb.read(),
             Verb::Status(data) => (data, Command::Status),
             Verb::Jobs(JobsArgs { verb, list }) => match verb.unwrap_or(JobsVerb::List(list)) {
@@ -290,7 +284,7 @@ impl Cli {
                 (data, command)
             }
         };
-        Ok(Plan::Admin { data: plan.0.data, command: plan.1 })
+        Ok(Plan::Admin { site: plan.0.site()?, command: plan.1 })
     }
 }
 
@@ -298,7 +292,7 @@ fn config(args: ServeArgs) -> anyhow::Result<Config> {
     let written = Written::read(args.config.as_deref())?;
     let password = std::env::var("HEADWATER_PASSWORD").ok().filter(|p| !p.is_empty());
     Ok(Config {
-        data: args.data.data,
+        site: args.data.with(written.site())?,
         listen: written.listen(args.listen)?,
         account: args.account.unwrap_or_else(|| "media".to_owned()),
         user: args.user.unwrap_or_else(|| "admin".to_owned()),

@@ -12,7 +12,12 @@ use ops::link::PublicUrl;
 use serde::Deserialize;
 
 use super::{
-    Listen, Wiring, limits, pull::WrittenPull, scrub::WrittenScrub, through::WrittenThrough,
+    Listen, Wiring,
+    limits::{self, Storage},
+    pull::WrittenPull,
+    scrub::WrittenScrub,
+    site::WrittenSite,
+    through::WrittenThrough,
 };
 
 /// The configuration file as written. Unknown keys are refused: a misspelt limit must not be no limit.
@@ -75,6 +80,12 @@ impl Written {
     /// Addresses to listen on, those of the command line (`plain`) first.
     pub(super) fn listen(&self, plain: Vec<SocketAddr>) -> anyhow::Result<Vec<Listen>> {
         listen(plain, &self.listen)
+    }
+
+    /// Where the store lies.
+    pub(super) fn site(&self) -> WrittenSite<'_> {
+        let Storage { catalog, blobs, key_file, .. } = &self.storage;
+        WrittenSite { catalog, blobs, key_file }
     }
 
     /// What the operations are put together with.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Plan, command_line::DataArgs};
+use super::{Plan, site::SiteArgs};
 use crate::{
     admin::Command,
     import::{From, Import},
@@ -18,7 +18,7 @@ pub(super) struct ExportArgs {
     #[arg(long)]
     deep: bool,
     #[command(flatten)]
-    data: DataArgs,
+    data: SiteArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -31,7 +31,7 @@ pub(super) enum ImportVerb {
         #[arg(long)]
         deep: bool,
         #[command(flatten)]
-        data: DataArgs,
+        data: SiteArgs,
     },
     /// A directory and all below it. Symbolic links are told of, not followed.
     Tree(ImportArgs),
@@ -59,22 +59,22 @@ pub(super) struct ImportArgs {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     couriers: u8,
     #[command(flatten)]
-    data: DataArgs,
+    data: SiteArgs,
 }
 
 impl ExportArgs {
     pub(super) fn plan(self) -> anyhow::Result<Plan> {
         // A server that carries it out is somewhere else.
         let (to, deep) = (std::path::absolute(self.to)?, self.deep);
-        Ok(Plan::Admin { data: self.data.data, command: Command::Export { to, deep } })
+        Ok(Plan::Admin { site: self.data.site()?, command: Command::Export { to, deep } })
     }
 }
 
 impl ImportVerb {
-    pub(super) fn plan(self) -> Plan {
+    pub(super) fn plan(self) -> anyhow::Result<Plan> {
         let (from, args): (fn(PathBuf) -> From, _) = match self {
             Self::Snapshot { from, deep, data } => {
-                return Plan::Restore { data: data.data, from, deep };
+                return Ok(Plan::Restore { site: data.site()?, from, deep });
             }
             Self::Tree(args) => (From::Tree, args),
             Self::Tar(args) => (From::Tar, args),
@@ -82,6 +82,6 @@ impl ImportVerb {
         let ImportArgs { from: source, user, to, checksums, verify, couriers, data } = args;
         let from = from(source);
         let import = Import { from, user, to, checksums, verify, couriers: couriers.into() };
-        Plan::Import { data: data.data, import }
+        Ok(Plan::Import { site: data.site()?, import })
     }
 }

@@ -66,12 +66,20 @@ impl Default for General {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Storage {
+    pub(super) catalog: String,
+    pub(super) blobs: String,
+    pub(super) key_file: String,
     pub(super) reserve_bytes: u64,
 }
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { reserve_bytes: 256 << 20 }
+        Self {
+            catalog: String::new(),
+            blobs: String::new(),
+            key_file: String::new(),
+            reserve_bytes: 256 << 20,
+        }
     }
 }
 
@@ -341,6 +349,8 @@ impl Written {
             },
             pull: self.pull.limits(),
             scrub: scrub.limits(),
+            lease: ops::lease::Limits::default(),
+            sweep: ops::sweep::Limits::default(),
             multipart: multipart::Limits {
                 pieces_max: multipart.pieces_max,
                 piece_bytes_max: multipart.piece_bytes_max,

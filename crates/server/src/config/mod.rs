@@ -10,6 +10,7 @@ mod import;
 mod limits;
 mod pull;
 mod scrub;
+mod site;
 mod through;
 mod url;
 
@@ -32,6 +33,7 @@ use crate::{
 };
 
 pub(crate) use command_line::Cli;
+pub(crate) use site::{Place, Site};
 
 /// What the process is to do.
 pub(crate) enum Plan {
@@ -39,22 +41,22 @@ pub(crate) enum Plan {
     Serve(Box<Config>),
     /// Look at what is stored.
     Fsck {
-        /// The data directory.
-        data: PathBuf,
+        /// Where the store lies.
+        site: Site,
         /// What is asked for.
         fsck: Fsck,
     },
     /// One question to a server, running or not.
     Admin {
-        /// The data directory.
-        data: PathBuf,
+        /// Where the store lies.
+        site: Site,
         /// The question.
         command: Command,
     },
     /// A snapshot into an empty data directory.
     Restore {
-        /// The data directory.
-        data: PathBuf,
+        /// Where the store lies.
+        site: Site,
         /// The snapshot.
         from: PathBuf,
         /// Whether every byte of the copy is read back.
@@ -62,8 +64,8 @@ pub(crate) enum Plan {
     },
     /// Files that are elsewhere into the store.
     Import {
-        /// The data directory.
-        data: PathBuf,
+        /// Where the store lies.
+        site: Site,
         /// Which files, and where they go.
         import: Import,
     },
@@ -71,7 +73,7 @@ pub(crate) enum Plan {
 
 /// Everything a server needs to know, checked.
 pub(crate) struct Config {
-    pub(crate) data: PathBuf,
+    pub(crate) site: Site,
     pub(crate) listen: Vec<Listen>,
     pub(crate) account: String,
     pub(crate) user: String,

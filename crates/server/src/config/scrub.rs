@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use ops::scrub::Limits;
 use serde::Deserialize;
 
-use super::{command_line::DataArgs, limits::SECONDS_MAX};
+use super::{limits::SECONDS_MAX, site::SiteArgs};
 use crate::admin::Command;
 
 /// The section as written.
@@ -43,7 +43,7 @@ impl WrittenScrub {
 #[derive(Debug, Subcommand)]
 pub(super) enum ScrubVerb {
     /// Show how far it is, and what is damaged.
-    Status(DataArgs),
+    Status(SiteArgs),
     /// Begin a pass now; without a server, make one.
     Start(StartArgs),
 }
@@ -57,11 +57,11 @@ pub(super) struct StartArgs {
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
-    data: DataArgs,
+    data: SiteArgs,
 }
 
 impl ScrubVerb {
-    pub(super) fn read(self) -> (DataArgs, Command) {
+    pub(super) fn read(self) -> (SiteArgs, Command) {
         match self {
             ScrubVerb::Status(data) => (data, Command::ScrubStatus),
             ScrubVerb::Start(StartArgs { rate, wait, data }) => {

@@ -5,7 +5,7 @@ use model::limits::{
     LINK_FREE_KB_MAX, LINK_KB_PER_SEC_MAX, SIGNED_URL_SECONDS_DEFAULT, SIGNED_URL_SECONDS_MAX,
 };
 
-use super::command_line::{DataArgs, read_secret};
+use super::{command_line::read_secret, site::SiteArgs};
 use crate::admin::{SignCommand, UrlCommand};
 
 /// Verbs of `headwater url`.
@@ -29,7 +29,7 @@ pub(super) enum SecretVerb {
         /// The account's name.
         account: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: SiteArgs,
     },
     /// Take a secret from an account; the URLs that it signed stop working.
     Remove {
@@ -38,7 +38,7 @@ pub(super) enum SecretVerb {
         /// The secret's name, as `list` shows it.
         id: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: SiteArgs,
     },
 }
 
@@ -50,7 +50,7 @@ pub(super) struct NewArgs {
     #[arg(long)]
     stdin: bool,
     #[command(flatten)]
-    data: DataArgs,
+    data: SiteArgs,
 }
 
 #[derive(Debug, Args)]
@@ -92,12 +92,12 @@ pub(super) struct SignArgs {
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
     #[command(flatten)]
-    data: DataArgs,
+    data: SiteArgs,
 }
 
 impl UrlVerb {
     /// What is asked, and of which data directory.
-    pub(super) fn read(self) -> anyhow::Result<(DataArgs, UrlCommand)> {
+    pub(super) fn read(self) -> anyhow::Result<(SiteArgs, UrlCommand)> {
         Ok(match self {
             UrlVerb::Secret(SecretVerb::Add(new)) => new.read(false)?,
             UrlVerb::Secret(SecretVerb::Rotate(new)) => new.read(true)?,
@@ -129,7 +129,7 @@ impl UrlVerb {
 }
 
 impl NewArgs {
-    fn read(self, rotate: bool) -> anyhow::Result<(DataArgs, UrlCommand)> {
+    fn read(self, rotate: bool) -> anyhow::Result<(SiteArgs, UrlCommand)> {
         let secret = if self.stdin { Some(read_secret("secret")?) } else { None };
         Ok((self.data, UrlCommand::AddSecret { account: self.account, secret, rotate }))
     }

@@ -31,7 +31,10 @@ use self::{
     courier::{Courier, Outcome},
     source::{Content, Item, Ready},
 };
-use crate::admin::{Reach, seconds_since};
+use crate::{
+    admin::{Reach, seconds_since},
+    config::Site,
+};
 
 pub(crate) use serve::serve;
 
@@ -69,8 +72,8 @@ const WAITING: usize = 64;
 const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
 
 /// Carries an import out and prints the report.
-pub(crate) async fn run(data: &Path, import: Import) -> anyhow::Result<ExitCode> {
-    let reach = Reach::find(data)?;
+pub(crate) async fn run(site: Site, import: Import) -> anyhow::Result<ExitCode> {
+    let reach = Reach::find(site).await?;
     let runtime = Handle::current();
     let done = tokio::task::spawn_blocking(move || Job::new(&reach, &import, runtime)?.run());
     done.await.context("the import")?
