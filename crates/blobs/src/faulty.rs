@@ -12,9 +12,8 @@ use std::{
 
 use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
-use sha2::Sha256;
 
-use crate::{Blob, Blobs, Follow, Lying, Stage, Staged, Task};
+use crate::{Blob, Blobs, ContentHash, Follow, Lying, Stage, Staged, Task};
 
 /// Asked at every step, with a name for it: `Ready(Ok)` goes on, `Ready(Err)` fails there, `Pending` never answers.
 pub type Step = Arc<dyn Fn(&'static str) -> Poll<Result<()>> + Send + Sync>;
@@ -149,7 +148,7 @@ impl Staged for FaultyStaged {
         self.staged.digest()
     }
 
-    fn hash(&self) -> Option<Sha256> {
+    fn hash(&self) -> Option<ContentHash> {
         self.staged.hash()
     }
 

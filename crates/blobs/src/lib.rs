@@ -8,6 +8,7 @@
 //! then the catalog. A blob nobody refers to is garbage that the sweeper finds with [`Blobs::sealed_between`].
 
 pub mod faulty;
+mod hash;
 mod local;
 pub mod suite;
 
@@ -15,8 +16,8 @@ use std::{fs::File, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
-use sha2::Sha256;
 
+pub use hash::ContentHash;
 pub use local::Local;
 
 /// A boxed future: these traits are used as objects.
@@ -125,7 +126,7 @@ pub trait Staged: Send {
     /// SHA-256 of its bytes.
     fn digest(&self) -> Digest;
     /// SHA-256 as it is after its bytes, if the engine has it: a hash of these bytes and more can go on from there.
-    fn hash(&self) -> Option<Sha256> {
+    fn hash(&self) -> Option<ContentHash> {
         None
     }
     /// Makes bytes and name durable. Afterwards it is the catalog's to refer to; an error leaves nothing behind but,

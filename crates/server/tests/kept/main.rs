@@ -81,7 +81,7 @@ fn it_is_the_answer_that_anybody_gets() {
         for range in ranges {
             let [one, other] = ["", "?x"].map(|query| {
                 let request = ask("GET", &format!("/acme{path}{query}"));
-                request.with("Range", &format!("bytes={range}"))
+                request.with("Range", format!("bytes={range}"))
             });
             let mut connection = Connection::open(server.address());
             let expected = said(&connection.ask(&other));
