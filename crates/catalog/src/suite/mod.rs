@@ -94,6 +94,8 @@ pub(crate) use hold_the_law;
 pub(crate) const ACCOUNT: AccountId = AccountId(1);
 /// Its top directory.
 pub(crate) const ROOT: DirId = DirId(1);
+/// The largest id an engine has to take: ids count from 1, and a database's integers may have a sign.
+pub(crate) const LARGEST: u64 = i64::MAX.cast_unsigned();
 /// Who made everything.
 pub(crate) const OWNER: Owner = Owner { uid: 1001, gid: 1002 };
 
