@@ -126,6 +126,7 @@ fn wait_until_ready(dir: &Path, log: &Path) {
 }
 
 /// The server that all tests share, which they must not stop.
+#[expect(clippy::zombie_processes, reason = "what watches the server outlives this process")]
 pub fn shared() -> &'static Server {
     static SHARED: OnceLock<Server> = OnceLock::new();
     SHARED.get_or_init(|| {

@@ -59,7 +59,9 @@ impl From<tokio_postgres::Error> for Fault {
             }
             // Connections that end, servers that start or stop or have no place left, a standby, an outcome that
             // nobody knows, and a transaction that waited for us too long.
-            "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "25006" | "40003" | "25P03" => {
+            "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "25006" | "40003" | "25P03"
+            // A statement under a name that means nothing any more, or something else since the tables changed.
+            | "26000" | "42P05" | "0A000" => {
                 Fault::Lost(text)
             }
             _ if class == "08" => Fault::Lost(text),

@@ -5,12 +5,14 @@
 //!
 //! A line drives its connection itself, on a runtime of its own thread: no other thread has to wake up for an answer.
 //! Statements are sent without a name, parsed and run in one journey: nothing is left behind in a session that a pooler
-//! may hand to somebody else.
+//! may hand to somebody else. Where there is no pooler they may have names (`target`): then the first of each kind on a
+//! connection takes a journey more, and all others spare the server parsing and planning.
 //!
 //! Invariants: nothing waits longer than [`ANSWER`]; after a fault of the connection it is never used again; while the
 //! database does not answer, most calls fail at once, and one now and then tries (`Health`).
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,13 +23,15 @@ use futures_util::future;
 use model::{Error, Result};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, Statement as Prepared};
 
 use super::fault::Fault;
 use super::target::Target;
 
 /// How long an answer is waited for; the server gives statements up a little earlier.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
+/// Statements that are kept prepared on a connection: about as many as there are.
+const PREPARED_MAX: usize = 300;
 /// First and longest time between two attempts to connect.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -107,6 +111,8 @@ pub(super) fn param(value: impl ToSql + Sync + Send + 'static, kind: Type) -> Pa
 
 struct Session {
     client: Client,
+    /// What was prepared on this connection, by its text.
+    prepared: RefCell<HashMap<String, Prepared>>,
     // Behind the client: it drives the connection, which ends when the client is dropped.
     runtime: Runtime,
 }
@@ -169,6 +175,9 @@ impl Line {
         limit: Duration,
     ) -> std::result::Result<Vec<Vec<Row>>, Fault> {
         let shared = &self.shared;
+        // A cursor is declared and gone.
+        let named = shared.target.named && limit == ANSWER;
+        let prepared = if named { self.prepare(statements)? } else { Vec::new() };
         let sent = self.answer(limit, async |client| {
             let begin = async {
                 match before {
@@ -176,13 +185,19 @@ impl Line {
                     None => Ok(()),
                 }
             };
-            let run = statements.iter().map(async |statement| {
-                let values = statement.values.iter().map(|(value, kind)| {
-                    let value: &(dyn ToSql + Sync) = value.as_ref();
-                    (value, kind.clone())
-                });
-                let values: Vec<_> = values.collect();
-                client.query_typed(statement.sql, &values).await
+            let run = statements.iter().enumerate().map(|(i, statement)| {
+                let prepared = prepared.get(i);
+                async move {
+                    let values = statement
+                        .values
+                        .iter()
+                        .map(|(value, _)| -> &(dyn ToSql + Sync) { value.as_ref() });
+                    if let Some(prepared) = prepared {
+                        return client.query(prepared, &values.collect::<Vec<_>>()).await;
+                    }
+                    let kinds = statement.values.iter().map(|(_, kind)| kind.clone());
+                    client.query_typed(statement.sql, &values.zip(kinds).collect::<Vec<_>>()).await
+                }
             });
             let end = async {
                 match behind {
@@ -205,10 +220,51 @@ impl Line {
         Ok(sent)
     }
 
+    /// Statements under their names on this connection.
+    fn prepare(&self, statements: &[Statement<'_>]) -> std::result::Result<Vec<Prepared>, Fault> {
+        let mut missing: Vec<&Statement<'_>> = Vec::new();
+        {
+            let session = self.session.borrow();
+            let Some(session) = session.as_ref() else { return Ok(Vec::new()) };
+            let mut known = session.prepared.borrow_mut();
+            if known.len() > PREPARED_MAX {
+                known.clear();
+            }
+            for statement in statements {
+                if !known.contains_key(statement.sql)
+                    && missing.iter().all(|other| other.sql != statement.sql)
+                {
+                    missing.push(statement);
+                }
+            }
+        }
+        if !missing.is_empty() {
+            let new = self.answer(ANSWER, async |client| {
+                let prepare = missing.iter().map(|statement| {
+                    let types: Vec<Type> =
+                        statement.values.iter().map(|(_, kind)| kind.clone()).collect();
+                    async move { client.prepare_typed(statement.sql, &types).await }
+                });
+                future::join_all(prepare)
+                    .await
+                    .into_iter()
+                    .collect::<std::result::Result<Vec<_>, _>>()
+            })?;
+            if let Some(session) = self.session.borrow().as_ref() {
+                let texts = missing.iter().map(|statement| statement.sql.to_owned());
+                session.prepared.borrow_mut().extend(texts.zip(new));
+            }
+        }
+        let session = self.session.borrow();
+        let Some(session) = session.as_ref() else { return Ok(Vec::new()) };
+        let known = session.prepared.borrow();
+        Ok(statements.iter().filter_map(|it| known.get(it.sql).cloned()).collect())
+    }
+
     /// Sends plain text and waits for nothing: what it says comes before the next answer and is dropped.
     pub(super) fn toss(&self, text: &str) {
         let session = self.session.borrow();
-        let Some(Session { client, runtime }) = session.as_ref() else { return };
+        let Some(Session { client, runtime, .. }) = session.as_ref() else { return };
         runtime.block_on(async {
             let mut sending = std::pin::pin!(client.batch_execute(text));
             // Asked once, it is on its way to the connection; that writes it when it has its turn.
@@ -228,7 +284,7 @@ impl Line {
         self.shared.round_trips.fetch_add(1, Ordering::Relaxed);
         let answer = {
             let session = self.session.borrow();
-            let Some(Session { client, runtime }) = session.as_ref() else {
+            let Some(Session { client, runtime, .. }) = session.as_ref() else {
                 return Err(Fault::Lost("not connected".to_owned()));
             };
             in_time(runtime, limit, ask(client))
@@ -253,7 +309,7 @@ fn connect(target: &Target) -> std::result::Result<Session, Fault> {
     let (client, connection) = in_time(&runtime, ANSWER, connecting)??;
     // Its end is seen by the client, with the reason.
     drop(runtime.spawn(async move { drop(connection.await) }));
-    Ok(Session { client, runtime })
+    Ok(Session { client, prepared: RefCell::default(), runtime })
 }
 
 fn in_time<T>(

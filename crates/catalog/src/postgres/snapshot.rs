@@ -148,8 +148,7 @@ impl<'a> Snapshot<'a> {
         for path in paths {
             by_account.entry(path.account.0).or_default().push(path);
         }
-        let mut by_table: Vec<(&'static Table, Vec<(Family, Vec<u8>)>, Vec<Vec<Value>>)> =
-            Vec::new();
+        let mut by_table: Vec<Asked> = Vec::new();
         for (family, key) in rows {
             let table = tables::of(family, &key)?;
             let Some(found_by) = table.find(&key) else { continue };
@@ -231,6 +230,9 @@ impl<'a> Snapshot<'a> {
         }
     }
 }
+
+/// Rows of a table that are asked for: where they stand, and the columns they are found by.
+type Asked = (&'static Table, Vec<(Family, Vec<u8>)>, Vec<Vec<Value>>);
 
 /// Rows and paths to be read.
 #[derive(Default)]

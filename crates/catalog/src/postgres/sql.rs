@@ -182,7 +182,8 @@ pub(super) fn range(
         query.text(&format!(" ORDER BY {}", order.join(", ")));
     }
     if let Some(limit) = limit {
-        query.text(&format!(" LIMIT {limit}"));
+        query.text(" LIMIT ");
+        query.value(&Value::Int(i64::try_from(limit).unwrap_or(i64::MAX)));
     }
     query
 }

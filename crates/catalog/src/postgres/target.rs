@@ -7,6 +7,10 @@
 //! its name: encryption to whoever answers protects nothing, so there is none. Without `sslmode` it is `disable` on Unix
 //! sockets and on this host, and `verify-full` elsewhere. `sslrootcert` names a PEM file of authorities beside the
 //! system's.
+//!
+//! `statements=named` lets statements be prepared once a connection, which halves what small ones cost the server and
+//! spares path walks most of it. Not through a pooler: it hands a connection to others, to whom the same name means
+//! something else. So it is off unless it is asked for.
 
 use std::sync::Arc;
 
@@ -22,27 +26,39 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub(super) struct Target {
     pub(super) config: tokio_postgres::Config,
     pub(super) tls: MakeRustlsConnect,
+    /// Whether statements are prepared under names.
+    pub(super) named: bool,
 }
 
 fn wrong(what: impl std::fmt::Display) -> Error {
     Error::Storage(format!("the catalog's URL: {what}"))
 }
 
-/// The parameters of the URL that are ours, taken out of it.
-fn own(url: &str) -> (String, Option<String>, Option<String>) {
-    let Some((before, query)) = url.split_once('?') else { return (url.to_owned(), None, None) };
-    let (mut mode, mut roots) = (None, None);
+/// The parameters of the URL that are ours, and the URL without them.
+#[derive(Default)]
+struct Own {
+    url: String,
+    mode: Option<String>,
+    roots: Option<String>,
+    statements: Option<String>,
+}
+
+/// Takes ours out of a URL.
+fn own(url: &str) -> Own {
+    let mut own = Own { url: url.to_owned(), ..Own::default() };
+    let Some((before, query)) = url.split_once('?') else { return own };
     let mut rest = Vec::new();
     for pair in query.split('&') {
         match pair.split_once('=') {
-            Some(("sslmode", value)) => mode = Some(value.to_owned()),
-            Some(("sslrootcert", value)) => roots = Some(value.to_owned()),
+            Some(("sslmode", value)) => own.mode = Some(value.to_owned()),
+            Some(("sslrootcert", value)) => own.roots = Some(value.to_owned()),
+            Some(("statements", value)) => own.statements = Some(value.to_owned()),
             _ => rest.push(pair),
         }
     }
-    let url =
+    own.url =
         if rest.is_empty() { before.to_owned() } else { format!("{before}?{}", rest.join("&")) };
-    (url, mode, roots)
+    own
 }
 
 fn is_near(config: &tokio_postgres::Config) -> bool {
@@ -55,7 +71,14 @@ fn is_near(config: &tokio_postgres::Config) -> bool {
 impl Target {
     /// From a URL.
     pub(super) fn parse(url: &str) -> Result<Self> {
-        let (url, mode, roots) = own(url);
+        let Own { url, mode, roots, statements } = own(url);
+        let named = match statements.as_deref() {
+            None | Some("unnamed") => false,
+            Some("named") => true,
+            Some(other) => {
+                return Err(wrong(format!("statements={other} is neither named nor unnamed")));
+            }
+        };
         // The parser's own words would repeat the URL, and with it the password.
         let mut config: tokio_postgres::Config =
             url.parse().map_err(|_| wrong("it is none that PostgreSQL knows"))?;
@@ -81,7 +104,7 @@ impl Target {
             .map_err(wrong)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { config, tls: MakeRustlsConnect::new(tls) })
+        Ok(Self { config, tls: MakeRustlsConnect::new(tls), named })
     }
 }
 
@@ -115,6 +138,14 @@ mod tests {
         assert_eq!(mode("postgres://u@db/x?sslmode=disable&port=5"), Some(SslMode::Disable));
         assert_eq!(mode("postgres://u@db/x?sslmode=prefer"), None, "protects nothing");
         assert_eq!(mode("postgres://u@db/x?sslrootcert=/nowhere"), None);
+    }
+
+    #[test]
+    fn names_are_asked_for() {
+        let named = |url| Target::parse(url).ok().map(|target| target.named);
+        assert_eq!(named("postgres://u@localhost/x"), Some(false));
+        assert_eq!(named("postgres://u@localhost/x?statements=named&port=5"), Some(true));
+        assert_eq!(named("postgres://u@localhost/x?statements=yes"), None);
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub(crate) struct Scan<'a> {
     pub(crate) follow: Follow,
 }
 
+/// Where a row stands: its family and its key.
+pub(crate) type Place = (Family, Vec<u8>);
+
 /// What a scan's rows lead to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Follow {
@@ -38,7 +41,7 @@ pub(crate) enum Follow {
     /// The records of the directories that rows of [`Family::Numbers`] lead to.
     Directories,
     /// The row that a key and its value name.
-    Rows(fn(&[u8], &[u8]) -> Option<(Family, Vec<u8>)>),
+    Rows(fn(&[u8], &[u8]) -> Option<Place>),
 }
 
 /// Lookups that are about to follow.

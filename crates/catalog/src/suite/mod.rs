@@ -37,6 +37,10 @@ pub(crate) type Open<'a> = &'a dyn Fn() -> Catalog;
 /// Makes a test of every law, each with a fresh `$storage`.
 macro_rules! hold_the_law {
     ($storage:expr) => {
+        crate::suite::hold_the_law!($storage, cases / 8);
+    };
+    // With which share of proptest's cases: an engine may take its time.
+    ($storage:expr, cases / $part:literal) => {
         crate::suite::hold_the_law! { $storage;
             records::accounts, records::users, records::sessions, records::sessions_in_pages,
             records::key_pairs, records::inline_content, records::blob_references,
@@ -66,7 +70,7 @@ macro_rules! hold_the_law {
                 let storage = $storage;
                 Box::new(move || storage.open()) as Box<dyn Fn() -> crate::Catalog>
             };
-            crate::suite::model::random_changes(&fresh);
+            crate::suite::model::random_changes((&fresh, $part));
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,7 +79,7 @@ macro_rules! hold_the_law {
                 let storage = $storage;
                 Box::new(move || storage.open()) as Box<dyn Fn() -> crate::Catalog>
             };
-            crate::suite::upload_model::random_uploads(&fresh);
+            crate::suite::upload_model::random_uploads((&fresh, $part));
         }
     };
     ($storage:expr; $($part:ident :: $law:ident),* $(,)?) => {

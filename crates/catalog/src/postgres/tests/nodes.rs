@@ -76,7 +76,8 @@ async fn each_sees_what_the_others_did() {
     let storage = Storage::new();
     let nodes = [with_root(&|| storage.open()).await, storage.open()];
     for n in 0..40_u64 {
-        let (writer, reader) = (&nodes[n as usize % 2], &nodes[(n as usize + 1) % 2]);
+        let even = n.is_multiple_of(2);
+        let (writer, reader) = (&nodes[usize::from(even)], &nodes[usize::from(!even)]);
         add(writer, "one".to_owned() + &n.to_string(), n).await.unwrap();
         assert_eq!(reader.read(|r| r.usage(ACCOUNT)).await.unwrap().files, n + 1);
         let name = "one".to_owned() + &n.to_string();

@@ -30,3 +30,23 @@ crate::suite::hold_the_law! { Pooled::new();
     uploads::in_order_of_creation, jobs::jobs_by_account_and_time, pieces::many_pieces_at_once,
     events::events,
 }
+
+/// The other way: no pooler, and statements under names.
+mod named {
+    use super::{Catalog, open};
+    use crate::postgres::tests::Storage;
+
+    struct Named(Storage);
+
+    impl Named {
+        fn open(&self) -> Catalog {
+            open(&(self.0.0.url() + "&statements=named"))
+        }
+    }
+
+    crate::suite::hold_the_law! { Named(Storage::new());
+        records::accounts, tree::files, tree::moves_between_directories, tree::resolving,
+        paging::pages_follow_numbers, groups::failures_among_neighbours, groups::a_snapshot_stands_still,
+        groups::many_writers_in_one_directory, uploads::in_order_of_creation, pieces::many_pieces_at_once,
+    }
+}
