@@ -19,7 +19,11 @@ impl File {
 
     /// Whether it is Rust that ends up in the product.
     pub(crate) fn is_product(&self) -> bool {
-        self.is_rust() && self.path.starts_with("crates/") && self.path.contains("/src/")
+        let for_tests = self.path.starts_with("crates/testbed/");
+        self.is_rust()
+            && self.path.starts_with("crates/")
+            && self.path.contains("/src/")
+            && !for_tests
     }
 
     /// The code: comments and what stands in quotes left out.
