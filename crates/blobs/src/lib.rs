@@ -7,9 +7,14 @@
 //! The order that makes a crash harmless: stage, compare the checksum, seal (bytes and name are durable), and only
 //! then the catalog. A blob nobody refers to is garbage that the sweeper finds with [`Blobs::sealed_between`].
 
+mod blocks;
 pub mod faulty;
+mod hasher;
+mod layout;
 mod local;
 pub mod suite;
+mod threads;
+mod trail;
 
 use std::{fs::File, future::Future, pin::Pin, sync::Arc};
 
@@ -184,4 +189,12 @@ pub struct FileSpan {
     pub offset: u64,
     /// How many there are.
     pub len: usize,
+}
+
+/// A new id for a blob of an account that is begun now.
+fn fresh_id(account: AccountId, now: Time) -> Result<BlobId> {
+    let mut random = [0; 6];
+    getrandom::fill(&mut random)
+        .map_err(|e| model::Error::Storage(format!("no random numbers: {e}")))?;
+    Ok(BlobId::new(account, now.0, random))
 }

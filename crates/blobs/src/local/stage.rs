@@ -13,14 +13,16 @@ use sha2::Sha256;
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{
-    Store, blocking, durable,
-    hasher::Hasher,
-    joined,
-    layout::Footer,
-    trail::Trail,
+    Store, durable,
     writer::{Batch, StageFile, Whole, Writer},
 };
-use crate::{Follow, Stage, Staged, Task};
+use crate::{
+    Follow, Stage, Staged, Task,
+    hasher::Hasher,
+    layout::Footer,
+    threads::{blocking, joined},
+    trail::Trail,
+};
 
 /// How much is taken over before it is written. Large enough that handing it to a thread costs nothing beside
 /// hashing it, small enough for thousands of uploads.

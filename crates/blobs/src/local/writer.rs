@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use model::{BlobId, Digest, Result};
 use sha2::{Digest as _, Sha256};
 
-use super::{
+use crate::{
     layout::{BLOCK_LOG2, Footer, Sums},
     trail::Trail,
 };
