@@ -12,6 +12,7 @@ pub mod faulty;
 mod hasher;
 mod layout;
 mod local;
+pub mod object;
 pub mod suite;
 mod threads;
 mod trail;
@@ -23,6 +24,7 @@ use model::{AccountId, BlobId, Digest, Result, Time};
 use sha2::Sha256;
 
 pub use local::Local;
+pub use object::Object;
 
 /// A boxed future: these traits are used as objects.
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -77,6 +79,15 @@ pub trait Blobs: Send + Sync {
         before: Time,
         visit: Box<dyn FnMut(Vec<BlobId>) + Send>,
     ) -> Task<'_, Result<()>>;
+    /// Gives up what nobody wrote to since `before` and nobody will: what processes that died left half-written where a new
+    /// one does not find it by itself. Returns how many. `before` must lie a day back at least.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`], [`model::Error::Unavailable`].
+    fn give_up_stages(&self, before: Time) -> Task<'_, Result<usize>> {
+        let _ = before;
+        Box::pin(std::future::ready(Ok(0)))
+    }
 }
 
 /// Something that lies in a store.
