@@ -107,6 +107,10 @@ impl Blobs for Faulty {
             around(&self.step, ["before the walk", "after the walk"], effect).await
         })
     }
+
+    fn give_up_stages(&self, before: Time) -> Task<'_, Result<usize>> {
+        self.engine.give_up_stages(before)
+    }
 }
 
 struct FaultyStage {

@@ -19,6 +19,8 @@ const SESSIONS_PAUSE: Duration = Duration::from_secs(600);
 const MULTIPARTS_PAUSE: Duration = Duration::from_secs(60);
 /// Between passes over the jobs.
 const JOBS_PAUSE: Duration = Duration::from_secs(60);
+/// Between looks for uploads that were left half-written.
+const STAGES_PAUSE: Duration = Duration::from_secs(3600);
 /// Holds the time up to which no orphan is left, in milliseconds since the epoch.
 const ORPHANS_MARK: &str = "orphans-swept";
 
@@ -30,6 +32,7 @@ pub(crate) async fn run(store: Store, data: &Path, started: Time, pullers: usize
             doomed(&store),
             walk(SESSIONS_PAUSE, "removing ended sessions", |p| store.sweep_sessions(p)),
             orphans(&store, data, started),
+            stages(&store),
             walk(MULTIPARTS_PAUSE, "cleaning up uploads", |p| store.sweep_multiparts(p)),
             resume_multiparts(&store),
             walk(SESSIONS_PAUSE, "forgetting signatures", |p| store.sweep_signatures(p)),
@@ -58,6 +61,19 @@ async fn doomed(store: &Store) {
                 sleep(DOOMED_PAUSE * 10).await;
             }
         }
+    }
+}
+
+async fn stages(store: &Store) {
+    loop {
+        match store.sweep_stages().await {
+            Ok(0) => {}
+            Ok(given_up) => tracing::info!(given_up, "gave up uploads that were left half-written"),
+            Err(e) => {
+                tracing::error!(error = %e, "looking for uploads that were left half-written")
+            }
+        }
+        sleep(STAGES_PAUSE).await;
     }
 }
 

@@ -17,11 +17,11 @@ mod stop;
 use std::{path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
-use blobs::Local;
+use blobs::{Blobs, Local, Object, object};
 use catalog::{Catalog, embedded::Embedded};
 use ops::{Parts, Store, clock::SystemClock, vault::Vault};
 
-use crate::config::{Cli, Plan, Wiring};
+use crate::config::{BlobsAt, Cli, Plan, Wiring};
 
 /// What a check exits with that could not look.
 const NOT_LOOKED: u8 = 2;
@@ -90,11 +90,10 @@ fn assemble(data: &Path, key: &[u8; 32], wiring: Wiring) -> anyhow::Result<Store
     let options = catalog::embedded::Options::with_memory(process::memory_bytes());
     let catalog = Embedded::open(data.join("catalog"), options)
         .with_context(|| format!("opening the catalog in {}", data.display()))?;
-    let blobs = Local::open_keeping(data, wiring.reserve_bytes)
-        .with_context(|| format!("opening blobs in {}", data.display()))?;
+    let blobs = open_blobs(data, &wiring)?;
     Ok(Store::new(Parts {
         catalog: Catalog::new(Arc::new(catalog)),
-        blobs: Arc::new(blobs),
+        blobs,
         clock: Arc::new(SystemClock),
         vault: Vault::new(key),
         outbound: wiring.outbound,
@@ -102,4 +101,21 @@ fn assemble(data: &Path, key: &[u8; 32], wiring: Wiring) -> anyhow::Result<Store
         limits: wiring.limits,
         public_url: wiring.public_url,
     }))
+}
+
+/// The blobs of a data directory, wherever they lie.
+fn open_blobs(data: &Path, wiring: &Wiring) -> anyhow::Result<Arc<dyn Blobs>> {
+    let Some(url) = wiring.blobs.place(data)? else {
+        let local = Local::open_keeping(data, wiring.reserve_bytes)
+            .with_context(|| format!("opening blobs in {}", data.display()))?;
+        return Ok(Arc::new(local));
+    };
+    let options = object::Options {
+        variables: wiring.blobs.variables.clone(),
+        cache_bytes: wiring.blobs.cache_bytes,
+        ..object::Options::new(data.join("scratch"))
+    };
+    let object = Object::open(&url, &options)?;
+    BlobsAt::note(data, &url)?;
+    Ok(Arc::new(object))
 }

@@ -12,14 +12,16 @@ use model::{BlobId, Digest, Error, Result};
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{
-    Store, blocking, durable,
-    hasher::Hasher,
-    joined,
-    layout::Footer,
-    trail::Trail,
+    Store, durable,
     writer::{Batch, StageFile, Whole, Writer},
 };
-use crate::{ContentHash, Follow, Stage, Staged, Task};
+use crate::{
+    ContentHash, Follow, Stage, Staged, Task,
+    hasher::Hasher,
+    layout::Footer,
+    threads::{blocking, joined},
+    trail::Trail,
+};
 
 /// How much is taken over before it is written. Large enough that handing it to a thread costs nothing beside
 /// hashing it, small enough for thousands of uploads.

@@ -19,7 +19,7 @@ use model::{BlobId, Result};
 
 use crate::ContentHash;
 
-use super::{
+use crate::{
     layout::{BLOCK_LOG2, Footer, Sums},
     trail::Trail,
 };

@@ -9,6 +9,7 @@ use model::{JobState, Secret, TreePath};
 use super::scrub::ScrubVerb;
 use super::{
     Config, Plan,
+    blobs::BlobsArgs,
     file::Written,
     import::{ExportArgs, ImportVerb},
     url::UrlVerb,
@@ -73,6 +74,8 @@ struct ServeArgs {
     /// A configuration file (TOML).
     #[arg(long, env = "HEADWATER_CONFIG")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    blobs: BlobsArgs,
     /// On an empty data directory: name of the first account.
     #[arg(long)]
     account: Option<String>,
@@ -304,7 +307,7 @@ fn config(args: ServeArgs) -> anyhow::Result<Config> {
         user: args.user.unwrap_or_else(|| "admin".to_owned()),
         password: password.map(Secret::new),
         settings: written.settings(),
-        wiring: written.wiring()?,
+        wiring: written.wiring(args.blobs.read())?,
         pullers: written.pull.workers,
         drain: written.drain(),
     })

@@ -12,7 +12,8 @@ use ops::link::PublicUrl;
 use serde::Deserialize;
 
 use super::{
-    Listen, Wiring, limits, pull::WrittenPull, scrub::WrittenScrub, through::WrittenThrough,
+    BlobsAt, Listen, Wiring, limits, pull::WrittenPull, scrub::WrittenScrub,
+    through::WrittenThrough,
 };
 
 /// The configuration file as written. Unknown keys are refused: a misspelt limit must not be no limit.
@@ -78,13 +79,14 @@ impl Written {
     }
 
     /// What the operations are put together with.
-    pub(super) fn wiring(&self) -> anyhow::Result<Wiring> {
+    pub(super) fn wiring(&self, blobs: BlobsAt) -> anyhow::Result<Wiring> {
         Ok(Wiring {
             limits: self.operations(),
             outbound: self.pull.client()?,
             through: self.pull_through.usable(self.pull.timeouts())?.into(),
             public_url: self.public_url()?,
             reserve_bytes: self.storage.reserve_bytes,
+            blobs,
         })
     }
 

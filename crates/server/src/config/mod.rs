@@ -4,6 +4,7 @@
 //! This folder is the only place that reads the environment and configuration files. Every default and every complaint
 //! stands here; docs/configuration.md describes what an operator may write.
 
+mod blobs;
 mod command_line;
 mod file;
 mod import;
@@ -31,6 +32,7 @@ use crate::{
     import::Import,
 };
 
+pub(crate) use blobs::BlobsAt;
 pub(crate) use command_line::Cli;
 
 /// What the process is to do.
@@ -94,12 +96,14 @@ pub(crate) struct Wiring {
     pub(crate) public_url: Option<PublicUrl>,
     /// Bytes of the disk that uploads leave free.
     pub(crate) reserve_bytes: u64,
+    /// Where blobs lie.
+    pub(crate) blobs: BlobsAt,
 }
 
 impl Wiring {
     /// For a command that opens the store itself: it asks nobody for anything.
     pub(crate) fn offline() -> anyhow::Result<Self> {
-        file::Written::default().wiring()
+        file::Written::default().wiring(BlobsAt::noted())
     }
 }
 

@@ -19,11 +19,7 @@ impl File {
 
     /// Whether it is Rust that ends up in the product.
     pub(crate) fn is_product(&self) -> bool {
-        let for_tests = self.path.starts_with("crates/testbed/");
-        self.is_rust()
-            && self.path.starts_with("crates/")
-            && self.path.contains("/src/")
-            && !for_tests
+        self.is_rust() && self.path.starts_with("crates/") && self.path.contains("/src/")
     }
 
     /// The code: comments and what stands in quotes left out.

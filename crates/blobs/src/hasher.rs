@@ -22,7 +22,7 @@ const WAITING_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The hash of a stage so far, and what waits for it.
 #[derive(Default)]
-pub(super) struct Hasher(Arc<Shared>);
+pub(crate) struct Hasher(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -55,12 +55,12 @@ impl Default for Hash {
 
 impl Hasher {
     /// Waits until more may be handed over. May be dropped and called again.
-    pub(super) async fn room(&self) -> Result<()> {
+    pub(crate) async fn room(&self) -> Result<()> {
         self.until(|inner| (inner.bytes <= WAITING_BYTES_MAX).then_some(())).await
     }
 
     /// Hands bytes over, in the order of the content.
-    pub(super) fn push(&self, frames: &[Bytes]) {
+    pub(crate) fn push(&self, frames: &[Bytes]) {
         let mut inner = self.0.lock();
         inner.waiting.extend(frames.iter().cloned());
         inner.bytes += frames.iter().map(Bytes::len).sum::<usize>();
@@ -74,7 +74,7 @@ impl Hasher {
     }
 
     /// Waits until everything is hashed; the state is then the caller's. May be dropped and called again before.
-    pub(super) async fn end(&self) -> Result<ContentHash> {
+    pub(crate) async fn end(&self) -> Result<ContentHash> {
         self.until(|inner| match &mut inner.hash {
             Hash::Here(hash) => Some(std::mem::take(hash)),
             Hash::Away | Hash::Lost => None,
