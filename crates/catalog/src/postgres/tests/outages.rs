@@ -70,8 +70,11 @@ async fn a_restart_under_load() {
         let written = put(&catalog, "never".to_owned()).await;
         assert!(matches!(written, Err(Error::Unavailable(_))), "{written:?}");
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
-        assert!(matches!(catalog.check_writable(), Err(Error::Unavailable(_))));
-        assert!(refused.load(Ordering::SeqCst) > before);
+        // Now and then one is let through to try, so both show after a while.
+        while refused.load(Ordering::SeqCst) == before || catalog.check_writable().is_ok() {
+            assert!(started.elapsed() < Duration::from_secs(20), "nobody is refused");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         server.start();
         let back = Instant::now();
         while let Err(e) = put(&catalog, format!("after {how:?}")).await {

@@ -43,6 +43,8 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn ranges_of_keys_are_ranges_of_rows(
         table in 0..ALL.len(), keys in prop::collection::vec(bytes(), 2..12), shape in 0..6_usize, cut in 0..40_usize,
