@@ -4,7 +4,8 @@
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use anyhow::Context;
+use anyhow::Context as _;
+use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use http_body_util::{BodyExt, Full};
@@ -16,7 +17,6 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 
 use crate::content;
@@ -110,7 +110,7 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let conditional = request.headers().contains_key(IF_NONE_MATCH);
     let mut body = request.into_body();
-    let mut hash = Sha256::new();
+    let mut hash = Context::new(&SHA256);
     let (mut size, mut kept) = (0, Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = frame?;
@@ -129,7 +129,7 @@ async fn answer(
             let headers = response.headers_mut();
             headers.insert("x-agile-status", 0.into());
             headers.insert("x-agile-size", size.into());
-            if let Ok(checksum) = content::hex(&hash.finalize()).parse() {
+            if let Ok(checksum) = content::hex(hash.finish().as_ref()).parse() {
                 headers.insert("x-agile-checksum", checksum);
             }
         }

@@ -1,7 +1,7 @@
 //! The bytes that are sent: random, so that no engine can compress them or find them twice, and reproducible from a seed,
 //! so that what was stored can be checked. No I/O.
 
-use sha2::{Digest, Sha256};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 
 /// Bytes of a chunk of a [`Long`] body.
 pub(crate) const CHUNK: usize = 1 << 20;
@@ -115,9 +115,9 @@ impl Long {
 
     /// The checksum of these chunks.
     pub(crate) fn checksum_of(&mut self, chunks: std::ops::Range<u64>) -> String {
-        let mut hash = Sha256::new();
+        let mut hash = Context::new(&SHA256);
         chunks.for_each(|number| hash.update(self.chunk(number)));
-        hex(&hash.finalize())
+        hex(hash.finish().as_ref())
     }
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn long_has(seed: u64, offset: u64, piece: &[u8]) -> bool {
 
 /// The checksum of `bytes`, as the server writes it.
 pub(crate) fn checksum(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex(digest(&SHA256, bytes).as_ref())
 }
 
 /// Lower-case hex digits.

@@ -7,11 +7,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use blobs::{Blobs, Local};
+use blobs::{Blobs, ContentHash, Local};
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use model::{AccountId, BlobId, Result, Time};
-use sha2::{Digest as _, Sha256};
 
 const MIB: usize = 1024 * 1024;
 const TOTAL: usize = 1024 * MIB;
@@ -97,9 +96,9 @@ fn plain(source: &Source, threads: usize) -> String {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let mut hash = Sha256::new();
+                let mut hash = ContentHash::new();
                 source.frames(TOTAL / threads).for_each(|frame| hash.update(&frame));
-                std::hint::black_box(hash.finalize());
+                std::hint::black_box(hash.finish());
             });
         }
     });

@@ -12,9 +12,8 @@ use std::{
 
 use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
-use sha2::Sha256;
 
-use crate::{Blob, Blobs, Follow, Lying, Stage, Staged, Task};
+use crate::{Blob, Blobs, ContentHash, Follow, Lying, Stage, Staged, Task};
 
 /// Asked at every step, with a name for it: `Ready(Ok)` goes on, `Ready(Err)` fails there, `Pending` never answers.
 pub type Step = Arc<dyn Fn(&'static str) -> Poll<Result<()>> + Send + Sync>;
@@ -108,6 +107,10 @@ impl Blobs for Faulty {
             around(&self.step, ["before the walk", "after the walk"], effect).await
         })
     }
+
+    fn give_up_stages(&self, before: Time) -> Task<'_, Result<usize>> {
+        self.engine.give_up_stages(before)
+    }
 }
 
 struct FaultyStage {
@@ -149,7 +152,7 @@ impl Staged for FaultyStaged {
         self.staged.digest()
     }
 
-    fn hash(&self) -> Option<Sha256> {
+    fn hash(&self) -> Option<ContentHash> {
         self.staged.hash()
     }
 

@@ -24,6 +24,14 @@ pub struct Stats {
     pub commits: u64,
     /// Groups they were made durable in: one synced log write each.
     pub groups: u64,
+    /// Groups that were run again because another node was in their way; 0 for an engine that is alone.
+    pub conflicts: u64,
+    /// Statements sent to a database of another process; 0 for an engine that has none.
+    pub statements: u64,
+    /// How often an engine waited for that database: statements sent together are waited for once.
+    pub round_trips: u64,
+    /// Rows it sent or was sent.
+    pub rows: u64,
 }
 
 /// A store of records. Implemented by engines, held to the law of `suite`.

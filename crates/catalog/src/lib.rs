@@ -9,6 +9,8 @@ pub mod audit;
 pub mod embedded;
 pub mod faulty;
 mod handle;
+pub mod postgres;
+mod queue;
 mod rows;
 #[cfg(test)]
 mod suite;
@@ -17,5 +19,6 @@ mod witness;
 
 pub use embedded::Embedded;
 pub use handle::{Catalog, Engine, ReadJob, Stats, WriteJob};
+pub use postgres::Postgres;
 pub use tx::{Place, Read, Tx};
 pub use witness::Witness;

@@ -3,11 +3,10 @@
 //!
 //! What is not here: what becomes of them (`put`, `multipart`).
 
-use blobs::{Stage, Staged};
+use blobs::{ContentHash, Stage, Staged};
 use bytes::{Bytes, BytesMut};
 use catalog::Tx;
 use model::{AccountId, Content, Digest, Error, Extent, InlineId, Result, limits};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     Store,
@@ -120,7 +119,7 @@ impl Landing {
     /// All bytes have arrived: hashes them and compares them with what the client says they are.
     pub(crate) async fn end(self, expected: Option<Digest>) -> Result<Landed> {
         let (staged, digest) = match self.stage {
-            None => (None, Digest(Sha256::digest(&self.head).into())),
+            None => (None, ContentHash::of(&self.head)),
             Some(stage) => {
                 let staged = stage.finish().await?;
                 let digest = staged.digest();
@@ -147,7 +146,7 @@ impl Landed {
     }
 
     /// SHA-256 as it is after them, where the store has it.
-    pub(crate) fn hash(&self) -> Option<Sha256> {
+    pub(crate) fn hash(&self) -> Option<ContentHash> {
         self.staged.as_ref().and_then(|staged| staged.hash())
     }
 

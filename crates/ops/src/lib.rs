@@ -43,7 +43,7 @@ use catalog::Catalog;
 use model::Time;
 
 pub use admin::{AccountChange, Founded, NewUser, Status};
-pub use blobs::FileSpan;
+pub use blobs::{ContentHash, FileSpan};
 pub use content_type::{Detect, TypeRule};
 pub use fetch::FetchSpec;
 pub use get::{AccountRef, Candidate, Found, Known, Manner, Opened};

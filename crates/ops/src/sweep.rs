@@ -20,6 +20,8 @@ use crate::{Store, clock::Clock, lease};
 
 /// Doomed blobs removed, or sessions looked at, in one call.
 const BATCH: usize = 256;
+/// Nothing is written to for so long, in seconds, that somebody goes on with.
+const STAGES_LEFT_SECS: u64 = 86_400;
 
 /// How long what may be in another node's hands is left alone, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +175,15 @@ impl Store {
             Ok(())
         };
         self.0.catalog.write(forget).await
+    }
+
+    /// Gives up what processes that died left half-written in a store that other processes write to. Returns how many.
+    ///
+    /// # Errors
+    /// [`model::Error::Storage`], [`model::Error::Unavailable`].
+    pub async fn sweep_stages(&self) -> Result<usize> {
+        let before = self.now().secs().saturating_sub(STAGES_LEFT_SECS);
+        self.0.blobs.give_up_stages(Time::from_secs(before)).await
     }
 
     /// Removes some sessions that ended, going on after `after`; returns where to go on, `None` at the end.

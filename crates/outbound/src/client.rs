@@ -272,6 +272,15 @@ fn value(text: &Secret) -> Result<HeaderValue> {
 }
 
 /// `idle`: nothing will ever be asked, so that nobody needs to be trusted.
+/// TLS as every client of this server speaks it: the system's certificates, HTTP/1.1. Where the system trusts none, no HTTPS
+/// server is.
+///
+/// # Errors
+/// [`Error::Failed`] when TLS cannot be set up.
+pub fn trusting_the_system() -> Result<ClientConfig> {
+    tls(false)
+}
+
 fn tls(idle: bool) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     if !idle {

@@ -18,7 +18,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Get, Header, Post, Timeouts};
+pub use client::{Client, Get, Header, Post, Timeouts, trusting_the_system};
 pub use error::{Error, Result};
 pub use fetched::Fetched;
 pub use location::{Credentials, Location};

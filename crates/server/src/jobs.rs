@@ -24,6 +24,8 @@ const MULTIPARTS_PAUSE: Duration = Duration::from_secs(60);
 const RESUME_PAUSE: Duration = Duration::from_secs(30);
 /// Between passes over the jobs, and over the leases.
 const JOBS_PAUSE: Duration = Duration::from_secs(60);
+/// Between looks for uploads that were left half-written.
+const STAGES_PAUSE: Duration = Duration::from_secs(3600);
 /// Between looks whether it is time to look for orphans where that is done again and again.
 const ORPHANS_PAUSE: Duration = Duration::from_secs(3600);
 /// After something that failed.
@@ -68,6 +70,7 @@ async fn clean_up(store: &Store, started: Time) {
         walk(SESSIONS_PAUSE, "forgetting signatures", |p| store.sweep_signatures(p)),
         walk(JOBS_PAUSE, "forgetting transfers", |p| store.sweep_jobs(p)),
         leases(store),
+        stages(store),
     );
 }
 
@@ -85,6 +88,19 @@ async fn doomed(store: &Store) {
                 sleep(FAILED_PAUSE).await;
             }
         }
+    }
+}
+
+async fn stages(store: &Store) {
+    loop {
+        match store.sweep_stages().await {
+            Ok(0) => {}
+            Ok(given_up) => tracing::info!(given_up, "gave up uploads that were left half-written"),
+            Err(e) => {
+                tracing::error!(error = %e, "looking for uploads that were left half-written")
+            }
+        }
+        sleep(STAGES_PAUSE).await;
     }
 }
 

@@ -17,14 +17,18 @@ mod stop;
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context, bail};
-use blobs::{Blobs, Local};
-use catalog::{Catalog, embedded::Embedded};
+use blobs::{Blobs, Local, Object, object};
+use catalog::{Catalog, Engine, Postgres, embedded::Embedded, postgres};
 use ops::{Parts, Store, clock::SystemClock, vault::Vault};
 
-use crate::config::{Cli, Place, Plan, Site, Wiring};
+use crate::config::{BlobsAt, Cli, Place, Plan, Site, Wiring};
 
 /// What a check exits with that could not look.
 const NOT_LOOKED: u8 = 2;
+
+/// Threads that wait for disks, at most. More of them make no disk faster, and each that was ever needed keeps some 100 KiB for
+/// a while.
+const BLOCKING_THREADS_MAX: usize = 128;
 
 fn main() -> ExitCode {
     process::settle();
@@ -32,7 +36,11 @@ fn main() -> ExitCode {
         Ok(plan) => plan,
         Err(e) => return fail(&e),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(e) => return fail(&e.into()),
     };
@@ -103,25 +111,35 @@ fn assemble(site: &Site, key: &[u8; 32], wiring: Wiring) -> anyhow::Result<Store
 
 fn open_catalog(site: &Site) -> anyhow::Result<Catalog> {
     let data = &site.data;
-    match &site.catalog {
+    let engine: Arc<dyn Engine> = match &site.catalog {
         Place::Here => {
             let options = catalog::embedded::Options::with_memory(process::memory_bytes());
-            let catalog = Embedded::open(data.join("catalog"), options)
+            let embedded = Embedded::open(data.join("catalog"), options)
                 .with_context(|| format!("opening the catalog in {}", data.display()))?;
-            Ok(Catalog::new(Arc::new(catalog)))
+            Arc::new(embedded)
         }
-        Place::At { scheme, url: _ } => bail!("this build has no catalog engine for {scheme}://"),
-    }
+        Place::Database(url) => {
+            let postgres = Postgres::open(url.expose(), postgres::Options::default());
+            Arc::new(postgres.context("opening the catalog in its database")?)
+        }
+    };
+    Ok(Catalog::new(engine))
 }
 
+/// The blobs of a store, wherever they lie.
 fn open_blobs(site: &Site, wiring: &Wiring) -> anyhow::Result<Arc<dyn Blobs>> {
     let data = &site.data;
-    match &site.blobs {
-        Place::Here => {
-            let local = Local::open_keeping(data, wiring.reserve_bytes)
-                .with_context(|| format!("opening blobs in {}", data.display()))?;
-            Ok(Arc::new(local))
-        }
-        Place::At { scheme, url: _ } => bail!("this build has no blob engine for {scheme}://"),
-    }
+    let Some(url) = site.blobs.place(data)? else {
+        let local = Local::open_keeping(data, wiring.reserve_bytes)
+            .with_context(|| format!("opening blobs in {}", data.display()))?;
+        return Ok(Arc::new(local));
+    };
+    let options = object::Options {
+        variables: site.blobs.variables.clone(),
+        cache_bytes: site.blobs.cache_bytes,
+        ..object::Options::new(data.join("scratch"))
+    };
+    let object = Object::open(&url, &options)?;
+    BlobsAt::note(data, &url)?;
+    Ok(Arc::new(object))
 }

@@ -76,8 +76,8 @@ pub(crate) async fn export(
 /// Copies a snapshot into an empty data directory.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the answer to a command line")]
 pub(crate) async fn restore(site: &Site, from: &Path, deep: bool) -> anyhow::Result<ExitCode> {
-    if site.is_shared() || site.blobs.is_elsewhere() {
-        bail!("a snapshot is brought into a data directory, without --catalog and --blobs");
+    if site.is_shared() {
+        bail!("a snapshot is brought into a data directory, without --catalog");
     }
     if !from.join("catalog").exists() {
         bail!("{} is no snapshot", from.display());

@@ -15,7 +15,8 @@ use std::{
 
 use model::{BlobId, Error, Result};
 
-use super::{layout, writer::StageFile};
+use super::writer::StageFile;
+use crate::layout;
 
 /// Directories of the fan-out: 256 of the first level, then 65,536 of the second.
 const FAN_DIRS: usize = 256 + 65_536;

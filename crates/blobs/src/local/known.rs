@@ -21,11 +21,11 @@ use std::{
 use model::{Error, Result};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::{
+use crate::{
+    FileSpan,
+    blocks::{cut_short, outside, storage},
     layout::{Footer, SUM_BYTES},
-    read::{cut_short, outside, storage},
 };
-use crate::FileSpan;
 
 /// How long a block that was compared counts as verified.
 pub(super) const VERIFIED_FOR: Duration = Duration::from_secs(10);

@@ -12,10 +12,8 @@ use model::{BlobId, Error, Result, Time};
 use super::{Known, SETTLED_AFTER, VERIFIED_FOR};
 use crate::{
     Blobs, FileSpan, Local,
-    local::{
-        layout::{BLOCK_BYTES, sealed_path},
-        read::LocalBlob,
-    },
+    layout::{BLOCK_BYTES, sealed_path},
+    local::read::LocalBlob,
     suite::{Chance, sealed, seed},
 };
 

@@ -6,21 +6,18 @@
 //! ```
 //!
 //! What lives here: the store itself and how its calls reach threads that may block. What does not: the format
-//! (`layout`), writing (`stage`, `writer`), durability (`durable`), reading (`read`, and `trail` while it is written), what
+//! (`crate::layout`), writing (`stage`, `writer`), durability (`durable`), reading (`read`, and `crate::trail` while it is written), what
 //! is known of open files and which stay open (`known`, `open_files`), the walk (`walk`), what is kept free (`room`). The invariants: one process owns the directory; no name on disk is anything
 //! but an id; nothing here waits for a disk on a thread of the runtime.
 
 mod durable;
-mod hasher;
 mod known;
-mod layout;
 mod open_files;
 mod read;
 mod room;
 mod stage;
 #[cfg(test)]
 mod tests;
-mod trail;
 mod walk;
 mod writer;
 
@@ -32,9 +29,8 @@ use std::{
 };
 
 use model::{AccountId, BlobId, Error, Result, Time};
-use tokio::task::JoinError;
 
-use crate::{Blob, Blobs, Lying, Stage, Task};
+use crate::{Blob, Blobs, Lying, Stage, Task, fresh_id, threads::blocking};
 
 /// Blobs in a local directory.
 pub struct Local {
@@ -103,14 +99,9 @@ impl Blobs for Local {
     }
 
     fn stage(&self, account: AccountId, now: Time) -> Task<'_, Result<Box<dyn Stage>>> {
-        let mut random = [0; 6];
-        let staged = match getrandom::fill(&mut random) {
-            Ok(()) => {
-                let id = BlobId::new(account, now.0, random);
-                Ok(Box::new(stage::LocalStage::new(Arc::clone(&self.store), id)) as Box<dyn Stage>)
-            }
-            Err(e) => Err(Error::Storage(format!("no random numbers: {e}"))),
-        };
+        let staged = fresh_id(account, now).map(|id| {
+            Box::new(stage::LocalStage::new(Arc::clone(&self.store), id)) as Box<dyn Stage>
+        });
         Box::pin(std::future::ready(staged))
     }
 
@@ -180,16 +171,4 @@ fn empty(stage: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Runs `job` on a thread that may block. It runs to its end even if the future is dropped.
-async fn blocking<T: Send + 'static>(
-    job: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    joined(tokio::task::spawn_blocking(job).await)
-}
-
-/// What became of a task; one that the runtime gave up, or that panicked, is a fault of storage.
-fn joined<T>(ended: std::result::Result<Result<T>, JoinError>) -> Result<T> {
-    ended.unwrap_or_else(|e| Err(Error::Storage(format!("a task of the store ended early: {e}"))))
 }

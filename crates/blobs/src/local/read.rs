@@ -3,23 +3,18 @@
 //! What does not live here: the format (`layout`), and who may read. The invariant: no byte is handed out before the
 //! block it lies in was compared with its checksum; a damaged block takes no other block with it.
 
-use std::{
-    fs::File,
-    io::{self, ErrorKind},
-    path::Path,
-    sync::Arc,
-};
+use std::{fs::File, io::ErrorKind, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use model::{BlobId, Digest, Error, Result};
-use rustix::{buffer::spare_capacity, io::Errno};
 
-use super::{
-    blocking,
-    known::{Known, Stamp},
+use super::known::{Known, Stamp};
+use crate::{
+    Blob, FileSpan, InFile, Task,
+    blocks::{cut_short, outside, read_at, storage, too_long, verified},
     layout::{self, FOOTER_BYTES, Footer, SUM_BYTES},
+    threads::blocking,
 };
-use crate::{Blob, FileSpan, InFile, Task};
 
 /// An open blob. The descriptor keeps the bytes alive after a removal.
 pub(super) struct LocalBlob(pub(super) Arc<Known>);
@@ -95,62 +90,4 @@ fn read(file: &File, footer: &Footer, offset: u64, len: usize) -> Result<Bytes> 
     // Within `bytes`: `offset` lies in the first block.
     let skip = usize::try_from(offset - begin).map_err(|_| too_long())?;
     Ok(Bytes::from(bytes).slice(skip..skip + len))
-}
-
-/// Reads `len` bytes from the beginning of block `first`, each block compared with its checksum in `sums`. Blocks.
-pub(super) fn verified(
-    file: &File,
-    id: BlobId,
-    block_bytes: usize,
-    first: u64,
-    len: u64,
-    sums: &[u8],
-) -> Result<Vec<u8>> {
-    let bytes = read_at(file, id, first * block_bytes as u64, len)?;
-    let pairs = bytes.chunks(block_bytes).zip(sums.chunks_exact(SUM_BYTES));
-    for (block, (bytes, sum)) in (first..).zip(pairs) {
-        if crc32c::crc32c(bytes).to_le_bytes() != sum {
-            return Err(Error::Damaged(format!(
-                "blob {id:?}: block {block} of {block_bytes} bytes"
-            )));
-        }
-    }
-    Ok(bytes)
-}
-
-/// Reads exactly `len` bytes. With `pread` into memory that was not zeroed first: on a whole read that would cost more
-/// than comparing the checksums.
-fn read_at(file: &File, id: BlobId, offset: u64, len: u64) -> Result<Vec<u8>> {
-    let len = usize::try_from(len).map_err(|_| too_long())?;
-    let mut bytes = Vec::with_capacity(len);
-    while bytes.len() < len {
-        let at = offset + bytes.len() as u64;
-        match rustix::io::pread(file, spare_capacity(&mut bytes), at) {
-            Ok(0) => return Err(cut_short(id)),
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(e) => return Err(storage(id, &e.into())),
-        }
-    }
-    // The allocator may have given more, and the file may have filled it.
-    bytes.truncate(len);
-    Ok(bytes)
-}
-
-/// What is asked for is not in the blob.
-pub(super) fn outside(footer: &Footer, offset: u64, len: usize) -> Error {
-    let (id, has) = (footer.id, footer.len);
-    Error::Damaged(format!("blob {id:?}: has {has} bytes, not {len} at {offset}"))
-}
-
-/// It was as long as its footer says when it was opened, and nothing here ever shortens a file.
-pub(super) fn cut_short(id: BlobId) -> Error {
-    Error::Damaged(format!("blob {id:?}: was cut short"))
-}
-
-fn too_long() -> Error {
-    Error::Storage("more bytes asked for than fit in memory".into())
-}
-
-pub(super) fn storage(id: BlobId, e: &io::Error) -> Error {
-    Error::Storage(format!("blob {id:?}: {e}"))
 }

@@ -9,18 +9,19 @@ use std::{io, mem, sync::Arc};
 
 use bytes::Bytes;
 use model::{BlobId, Digest, Error, Result};
-use sha2::Sha256;
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{
-    Store, blocking, durable,
-    hasher::Hasher,
-    joined,
-    layout::Footer,
-    trail::Trail,
+    Store, durable,
     writer::{Batch, StageFile, Whole, Writer},
 };
-use crate::{Follow, Stage, Staged, Task};
+use crate::{
+    ContentHash, Follow, Stage, Staged, Task,
+    hasher::Hasher,
+    layout::Footer,
+    threads::{blocking, joined},
+    trail::Trail,
+};
 
 /// How much is taken over before it is written. Large enough that handing it to a thread costs nothing beside
 /// hashing it, small enough for thousands of uploads.
@@ -201,7 +202,7 @@ impl WriteBack {
 struct LocalStaged {
     store: Arc<Store>,
     footer: Footer,
-    hash: Sha256,
+    hash: ContentHash,
     /// `None` once it is being sealed.
     file: Option<StageFile>,
 }
@@ -215,7 +216,7 @@ impl Staged for LocalStaged {
         self.footer.digest
     }
 
-    fn hash(&self) -> Option<Sha256> {
+    fn hash(&self) -> Option<ContentHash> {
         Some(self.hash.clone())
     }
 

@@ -12,8 +12,7 @@ use std::{
 
 use model::{BlobId, Result, Time};
 
-use super::layout;
-use crate::Lying;
+use crate::{Lying, layout};
 
 /// How many ids are handed over at a time.
 const BATCH_IDS: usize = 1000;

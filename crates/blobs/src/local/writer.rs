@@ -15,10 +15,11 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use model::{BlobId, Digest, Result};
-use sha2::{Digest as _, Sha256};
+use model::{BlobId, Result};
 
-use super::{
+use crate::ContentHash;
+
+use crate::{
     layout::{BLOCK_LOG2, Footer, Sums},
     trail::Trail,
 };
@@ -108,7 +109,7 @@ pub(super) struct Whole {
     pub file: StageFile,
     pub footer: Footer,
     /// After the bytes.
-    pub hash: Sha256,
+    pub hash: ContentHash,
 }
 
 /// Writes one blob. Every method blocks. After an error it is of no use but to be dropped.
@@ -149,11 +150,11 @@ impl Writer {
     }
 
     /// Writes the last batch and the trailer; `hash` has taken everything before it.
-    pub(super) fn finish(mut self, batch: Batch, mut hash: Sha256) -> Result<Whole> {
+    pub(super) fn finish(mut self, batch: Batch, mut hash: ContentHash) -> Result<Whole> {
         let frames = batch.into_frames();
         frames.iter().for_each(|frame| hash.update(frame));
         self.write(&frames)?;
-        let digest = Digest(hash.clone().finalize().into());
+        let digest = hash.clone().finish();
         let footer = Footer { id: self.id, len: self.len, digest, block_log2: BLOCK_LOG2 };
         self.file.file.write_all_at(&self.sums.into_trailer(&footer), self.len)?;
         Ok(Whole { file: self.file, footer, hash })

@@ -32,8 +32,8 @@ use self::mark::Mark;
 use self::recall::Recall;
 use self::room::Room;
 use self::source::Frozen;
-use self::writer::Writer;
 use crate::audit::AuditJob;
+use crate::queue::Queue;
 use crate::rows::codec::{decode, encode};
 use crate::rows::keys::{self, Family};
 use crate::rows::record::Number;
@@ -48,7 +48,7 @@ const FORMAT: u64 = 1;
 /// A catalog in a directory. Dropping it waits until the writes that were accepted are durable.
 pub struct Embedded {
     // Before `core`: the writer ends first.
-    writer: Writer,
+    writer: Queue,
     core: Arc<Core>,
 }
 
@@ -90,7 +90,8 @@ impl Embedded {
             groups: AtomicU64::new(0),
             stopped: OnceLock::new(),
         });
-        Ok(Self { writer: Writer::start(Arc::clone(&core))?, core })
+        let writing = Arc::clone(&core);
+        Ok(Self { writer: Queue::start(move |jobs| writer::run(&writing, jobs))?, core })
     }
 
     /// Makes a copy of the catalog as it is now in directory `to`, which must not exist; tables are hard links where
@@ -149,6 +150,7 @@ impl Engine for Embedded {
         Stats {
             commits: self.core.commits.load(Ordering::Relaxed),
             groups: self.core.groups.load(Ordering::Relaxed),
+            ..Stats::default()
         }
     }
 

@@ -1,84 +1,30 @@
 //! The thread that writes: it runs waiting operations over one overlay and makes them durable together.
 //!
-//! What lives here: the queue, save points, the group commit, and what happens when it fails. What does not: what
-//! operations do (`tx`), and how RocksDB is set up (`options`).
+//! What lives here: the group commit, and what happens when it fails. What does not: the queue (`crate::queue`), what
+//! operations do (`crate::rows::tx`), and how RocksDB is set up (`options`).
 //!
 //! Invariants:
 //! - nobody is told that a change is durable before the log write that holds it was synced;
 //! - nobody is told anything that was seen in a group before that group is durable, not even that a rule failed;
-//! - an operation that failed its rules, or panicked, leaves nothing in the group;
 //! - a group whose write failed is never written again, and nothing is written after it (see [`Core::stop_writing`]).
 //!   One exception: when the disk had no room for the log to grow, nothing was synced that could be lost; RocksDB
 //!   itself then refuses writes until there is room, and goes on in a new log (not so when a quota was exceeded).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::Receiver;
 
-use model::{Error, Result};
+use model::Result;
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::Core;
 use super::memory::Memory;
 use super::source::{Pending, handle};
-use crate::WriteJob;
+use crate::queue::{self, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Job, Outcome, tell};
 use crate::rows::keys::Family;
 use crate::rows::overlay::Overlay;
 use crate::rows::view::View;
 
-/// Writes that may wait for the thread. More are refused: their callers are told to try again, which keeps memory
-/// bounded and never blocks a caller's thread.
-const WAITING_MAX: usize = 8192;
-/// Operations in one group.
-const GROUP_JOBS_MAX: usize = 512;
-/// Bytes of changes after which a group takes no more operations.
-const GROUP_BYTES_MAX: usize = 8 << 20;
-
-/// The queue's end that callers hold, and the thread at the other. Dropping it waits for what is in the queue.
-pub(super) struct Writer {
-    /// `None` only while dropping: the thread ends when the queue is empty and has no sender.
-    queue: Option<SyncSender<Box<dyn WriteJob>>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Writer {
-    /// Starts the thread.
-    pub(super) fn start(core: Arc<Core>) -> Result<Self> {
-        let (queue, jobs) = sync_channel(WAITING_MAX);
-        let thread = thread::Builder::new()
-            .name("catalog-writer".to_owned())
-            .spawn(move || run(&core, &jobs))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
-    }
-
-    /// Puts a job into the queue, or tells it why not.
-    pub(super) fn submit(&self, job: Box<dyn WriteJob>) {
-        let Some(queue) = &self.queue else { return };
-        let (job, why) = match queue.try_send(job) {
-            Ok(()) => return,
-            Err(TrySendError::Full(job)) => (job, "too many writes are waiting"),
-            Err(TrySendError::Disconnected(job)) => (job, "the catalog's writer has ended"),
-        };
-        job.finish(Err(Error::Unavailable(why.to_owned())));
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.queue = None;
-        // A job may hold the last handle on the engine: then this runs on the thread itself, which cannot wait for
-        // itself and ends when it has returned.
-        if let Some(thread) =
-            self.thread.take().filter(|t| t.thread().id() != thread::current().id())
-            && thread.join().is_err()
-        {
-            tracing::error!("the catalog's writer panicked");
-        }
-    }
-}
-
-fn run(core: &Core, jobs: &Receiver<Box<dyn WriteJob>>) {
+/// Takes jobs until there are no more.
+pub(super) fn run(core: &Core, jobs: &Receiver<Job>) {
     let memory = Memory::default();
     while let Ok(first) = jobs.recv() {
         let mut group = Batch::new(core, &memory);
@@ -93,23 +39,13 @@ fn run(core: &Core, jobs: &Receiver<Box<dyn WriteJob>>) {
     }
 }
 
-/// What became of a job's work.
-enum Outcome {
-    /// It is in the group.
-    Kept,
-    /// It failed its rules and was taken back.
-    Failed,
-    /// It panicked and was taken back.
-    Panicked,
-}
-
 /// A group being put together.
 struct Batch<'a> {
     /// Whether anything is written now.
     open: Result<()>,
     memory: &'a Memory,
     overlay: Overlay,
-    jobs: Vec<(Box<dyn WriteJob>, Outcome)>,
+    jobs: Vec<(Job, Outcome)>,
 }
 
 impl<'a> Batch<'a> {
@@ -123,23 +59,14 @@ impl<'a> Batch<'a> {
     }
 
     /// Runs a job on top of the group, so that it sees the jobs before it.
-    fn run(&mut self, core: &Core, mut job: Box<dyn WriteJob>) {
+    fn run(&mut self, core: &Core, mut job: Job) {
         if let Err(e) = &self.open {
-            finish(job, Err(e.clone()));
+            tell(job, Err(e.clone()));
             return;
         }
         let mut view =
             View(Pending { db: &core.db, overlay: &mut self.overlay, memory: self.memory });
-        // After a panic the job is only finished and the overlay only rolled back: nothing half-done is looked at.
-        let outcome = match catch_unwind(AssertUnwindSafe(|| job.run(&mut view))) {
-            Ok(true) => Outcome::Kept,
-            Ok(false) => Outcome::Failed,
-            Err(_) => Outcome::Panicked,
-        };
-        match outcome {
-            Outcome::Kept => self.overlay.keep(),
-            Outcome::Failed | Outcome::Panicked => self.overlay.roll_back(),
-        }
+        let outcome = queue::run(job.as_mut(), &mut view);
         self.jobs.push((job, outcome));
     }
 
@@ -155,12 +82,7 @@ impl<'a> Batch<'a> {
             core.count(kept as u64);
         }
         for (job, outcome) in self.jobs {
-            let panicked = || Error::Storage("a write panicked".to_owned());
-            let durable = match outcome {
-                Outcome::Kept | Outcome::Failed => written.clone(),
-                Outcome::Panicked => Err(panicked()),
-            };
-            finish(job, durable);
+            tell(job, outcome.with(&written));
         }
     }
 }
@@ -199,11 +121,4 @@ fn write(core: &Core, overlay: &Overlay) -> Result<()> {
         mark.note(core.db.latest_sequence_number());
     }
     written
-}
-
-/// Tells a job; a panic there is its own affair.
-fn finish(job: Box<dyn WriteJob>, durable: Result<()>) {
-    if catch_unwind(AssertUnwindSafe(|| job.finish(durable))).is_err() {
-        tracing::error!("a write panicked when it was told its outcome");
-    }
 }

@@ -34,7 +34,7 @@ use model::{
 use crate::Place;
 
 /// A column family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Family {
     /// Few and small records of several kinds; RocksDB insists on having this family.
     Meta,

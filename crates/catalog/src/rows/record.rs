@@ -12,7 +12,11 @@ use model::{
     SessionOrigin, Time, TreePath, Usage, User, UserId,
 };
 
-use super::codec::{In, Out, Record};
+use super::codec::{In, Out, Record, decode};
+use super::keys::Family;
+
+/// The kind of an [`Entry`] that is a directory, in the byte after the version.
+const ENTRY_DIRECTORY: u8 = 1;
 
 /// What stands under a name.
 #[derive(Debug, PartialEq)]
@@ -35,7 +39,7 @@ impl Record<'_> for Entry {
     fn write(&self, out: &mut Out) {
         match self {
             Entry::Directory { id, number } => {
-                out.byte(1);
+                out.byte(ENTRY_DIRECTORY);
                 out.varint(id.0);
                 out.varint(*number);
             }
@@ -50,7 +54,9 @@ impl Record<'_> for Entry {
 
     fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
         match from.byte()? {
-            1 => Ok(Entry::Directory { id: DirId(from.varint()?), number: from.varint()? }),
+            ENTRY_DIRECTORY => {
+                Ok(Entry::Directory { id: DirId(from.varint()?), number: from.varint()? })
+            }
             2 => Ok(Entry::File(File {
                 number: from.varint()?,
                 attrs: Attrs::read(from)?.owned()?,
@@ -59,6 +65,21 @@ impl Record<'_> for Entry {
             other => Err(from.damaged(&format!("has kind {other}"))),
         }
     }
+}
+
+/// The directory that a row of the index by name or by number leads to.
+pub(crate) fn leads_to(family: Family, value: &[u8]) -> Result<Option<DirId>> {
+    Ok(match family {
+        // A file's record need not be read whole for that.
+        Family::Names if value.get(1) != Some(&ENTRY_DIRECTORY) => None,
+        Family::Names => match decode(value)? {
+            Entry::Directory { id, .. } => Some(id),
+            Entry::File(_) => None,
+        },
+        // Rows of files have more fields.
+        Family::Numbers => decode::<DirectoryRow<'_>>(value).ok().map(|row| row.id),
+        _ => None,
+    })
 }
 
 /// [`FileAttrs`] as they are stored, the content type not looked at yet: a listing reads thousands of these and sees the
@@ -468,7 +489,7 @@ impl<'a> Record<'a> for Payload<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::codec::{decode, encode};
+    use crate::rows::codec::encode;
 
     #[test]
     fn accounts_of_the_first_release_move_up() {

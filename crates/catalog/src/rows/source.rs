@@ -17,7 +17,6 @@ pub(crate) type Visit<'v, T> = dyn FnMut(&[u8], &[u8]) -> Result<T> + 'v;
 
 /// What a scan is about.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "what an engine may know, and the embedded one need not")]
 pub(crate) struct Scan<'a> {
     /// Which rows.
     pub(crate) family: Family,
@@ -27,14 +26,26 @@ pub(crate) struct Scan<'a> {
     pub(crate) below: &'a [u8],
     /// How many rows will be asked for at most, at least one.
     pub(crate) limit: usize,
-    /// Whether the records of the directories that rows of [`Family::Numbers`] lead to will be looked up: an engine to
-    /// which lookups are far brings them along.
-    pub(crate) directories: bool,
+    /// Which rows will be looked up for each of them: an engine to which lookups are far brings them along.
+    pub(crate) follow: Follow,
+}
+
+/// Where a row stands: its family and its key.
+pub(crate) type Place = (Family, Vec<u8>);
+
+/// What a scan's rows lead to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Follow {
+    /// Nothing that is looked up.
+    Nothing,
+    /// The records of the directories that rows of [`Family::Numbers`] lead to.
+    Directories,
+    /// The row that a key and its value name.
+    Rows(fn(&[u8], &[u8]) -> Option<Place>),
 }
 
 /// Lookups that are about to follow.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "what an engine may know, and the embedded one need not")]
 pub(crate) enum Ahead<'a> {
     /// What stands at each step of a path, and, with `record`, the record of the last directory on it.
     Path {
@@ -79,6 +90,11 @@ pub(crate) trait Source {
 pub(crate) trait Group: Source {
     /// The changes.
     fn overlay(&mut self) -> &mut Overlay;
+
+    /// Whether what was changed since the last save point is to be taken back, whatever the operation says.
+    fn is_void(&self) -> bool {
+        false
+    }
 
     /// A number never given before, from an engine that does not keep the last one among the group's rows.
     fn fresh_id(&mut self) -> Option<Result<u64>> {

@@ -12,7 +12,7 @@ use model::{AccountId, Error, Multipart, Piece, Result, UploadId, UploadState, U
 use super::codec::decode;
 use super::keys::{self, Family};
 use super::record::{Number, Payload};
-use super::source::{Group, Source};
+use super::source::{Follow, Group, Scan, Source};
 use super::tx::misuse;
 use super::upload_record::UploadRow;
 use super::view::{View, bad_key};
@@ -33,7 +33,12 @@ impl<S: Source> View<S> {
         let mut uploads = Vec::new();
         let Some(first) = after.checked_add(1) else { return Ok(uploads) };
         let (from, below) = (keys::upload_of(user, first), keys::end_of(&keys::uploads_of(user)));
-        self.page(Family::Uploads, (&from, &below), limit, &mut |_, value| {
+        let follow = |_: &[u8], value: &[u8]| {
+            decode(value).ok().map(|UploadRow(id)| (Family::Uploads, keys::upload(id)))
+        };
+        let (family, follow) = (Family::Uploads, Follow::Rows(follow));
+        let scan = Scan { family, from: &from, below: &below, limit, follow };
+        self.page_of(scan, &mut |_, value| {
             let UploadRow(id) = decode(value)?;
             let lost = || Error::Damaged(format!("upload {id:?} has a number and no record"));
             uploads.push(self.find_upload(id)?.ok_or_else(lost)?);

@@ -16,7 +16,7 @@ use super::codec::{Record, decode};
 use super::keys::{self, Family};
 use super::recent::Recent;
 use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
-use super::source::{Ahead, Scan, Source, Visit};
+use super::source::{Ahead, Follow, Scan, Source, Visit};
 use crate::{Place, Read, Witness};
 
 /// A view of the catalog.
@@ -61,10 +61,11 @@ impl<S: Source> View<S> {
         limit: usize,
         visit: &mut Visit<'_, ()>,
     ) -> Result<()> {
-        self.page_of(Scan { family, from, below, limit, directories: false }, visit)
+        self.page_of(Scan { family, from, below, limit, follow: Follow::Nothing }, visit)
     }
 
-    fn page_of(&self, scan: Scan<'_>, visit: &mut Visit<'_, ()>) -> Result<()> {
+    /// The same, for rows that lead to others.
+    pub(crate) fn page_of(&self, scan: Scan<'_>, visit: &mut Visit<'_, ()>) -> Result<()> {
         let mut left = scan.limit;
         if left == 0 {
             return Ok(());
@@ -97,14 +98,14 @@ impl<S: Source> View<S> {
         (account, dir, kind): (AccountId, DirId, Kind),
         after: u64,
         limit: usize,
-        directories: bool,
+        follow: Follow,
         visit: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
     ) -> Result<()> {
         let Some(first) = after.checked_add(1) else { return Ok(()) };
         let prefix = keys::rows(account, dir, kind);
         let from = keys::number(account, dir, kind, first);
         let (family, below) = (Family::Numbers, &keys::end_of(&prefix));
-        let scan = Scan { family, from: &from, below, limit, directories };
+        let scan = Scan { family, from: &from, below, limit, follow };
         self.page_of(scan, &mut |key, value| {
             visit(keys::number_of(key).ok_or_else(bad_key)?, value)
         })
@@ -165,18 +166,23 @@ impl<S: Source> Read for View<S> {
     fn sessions_of(&mut self, user: UserId) -> Result<Vec<(TokenHash, Session)>> {
         let prefix = keys::sessions_of(user);
         let mut sessions = Vec::new();
-        self.page(
-            Family::Sessions,
-            (&prefix, &keys::end_of(&prefix)),
-            usize::MAX,
-            &mut |key, _| {
-                let token = keys::token(key).ok_or_else(bad_key)?;
-                let session = self.record(Family::Sessions, &keys::session(&token))?;
-                let lost = || Error::Damaged("a user's session has no record".to_owned());
-                sessions.push((token, session.ok_or_else(lost)?));
-                Ok(())
-            },
-        )?;
+        let follow = |key: &[u8], _: &[u8]| {
+            keys::token(key).map(|token| (Family::Sessions, keys::session(&token)))
+        };
+        let scan = Scan {
+            family: Family::Sessions,
+            from: &prefix,
+            below: &keys::end_of(&prefix),
+            limit: usize::MAX,
+            follow: Follow::Rows(follow),
+        };
+        self.page_of(scan, &mut |key, _| {
+            let token = keys::token(key).ok_or_else(bad_key)?;
+            let session = self.record(Family::Sessions, &keys::session(&token))?;
+            let lost = || Error::Damaged("a user's session has no record".to_owned());
+            sessions.push((token, session.ok_or_else(lost)?));
+            Ok(())
+        })?;
         Ok(sessions)
     }
 
@@ -273,11 +279,17 @@ impl<S: Source> Read for View<S> {
         visit: &mut dyn FnMut(u64, &str, &FileAttrs),
     ) -> Result<()> {
         let mut recent = Recent::default();
-        self.rows((account, dir, Kind::File), after, limit, false, &mut |number, value| {
-            let row: FileRow<'_> = decode(value)?;
-            visit(number, row.name, recent.read(&row.attrs)?);
-            Ok(())
-        })
+        self.rows(
+            (account, dir, Kind::File),
+            after,
+            limit,
+            Follow::Nothing,
+            &mut |number, value| {
+                let row: FileRow<'_> = decode(value)?;
+                visit(number, row.name, recent.read(&row.attrs)?);
+                Ok(())
+            },
+        )
     }
 
     fn list_directories(
@@ -289,7 +301,8 @@ impl<S: Source> Read for View<S> {
         details: bool,
         visit: &mut dyn FnMut(u64, &str, Option<&Directory>),
     ) -> Result<()> {
-        self.rows((account, dir, Kind::Directory), after, limit, details, &mut |number, value| {
+        let follow = if details { Follow::Directories } else { Follow::Nothing };
+        self.rows((account, dir, Kind::Directory), after, limit, follow, &mut |number, value| {
             let row: DirectoryRow<'_> = decode(value)?;
             let record = if details { Some(self.dir_of_entry(account, row.id)?) } else { None };
             visit(number, row.name, record.as_ref());

@@ -5,7 +5,7 @@ use ::model::{
     TreePath, UserId,
 };
 
-use super::{ACCOUNT, Open};
+use super::{ACCOUNT, LARGEST, Open};
 
 const OTHER: AccountId = AccountId(2);
 
@@ -81,7 +81,7 @@ pub(crate) async fn events(open: Open<'_>) {
     let (one, two) = (CallbackId(1), CallbackId(2));
     catalog
         .write(move |tx| {
-            for id in [300, 5, 256, 1, 77, u64::MAX] {
+            for id in [300, 5, 256, 1, 77, LARGEST] {
                 tx.put_event(ACCOUNT, one, &event(id))?;
             }
             tx.put_event(ACCOUNT, two, &event(6))?;
@@ -103,7 +103,7 @@ pub(crate) async fn events(open: Open<'_>) {
                 tx.events(ACCOUNT, one, 0, 2)?,
                 [event(1), Event { attempts: 4, ..event(77) }]
             );
-            assert_eq!(ids(tx.events(ACCOUNT, one, 77, 9)?), [256, 300, u64::MAX]);
+            assert_eq!(ids(tx.events(ACCOUNT, one, 77, 9)?), [256, 300, LARGEST]);
             assert!(tx.events(ACCOUNT, one, u64::MAX, 9)?.is_empty());
             assert_eq!(ids(tx.events(ACCOUNT, two, 0, 9)?), [6]);
             assert_eq!(ids(tx.events(OTHER, CallbackId(3), 0, 9)?), [7]);

@@ -38,6 +38,10 @@ pub(crate) type Open<'a> = &'a dyn Fn() -> Catalog;
 /// Makes a test of every law, each with a fresh `$storage`.
 macro_rules! hold_the_law {
     ($storage:expr) => {
+        crate::suite::hold_the_law!($storage, cases / 8);
+    };
+    // With which share of proptest's cases: an engine may take its time.
+    ($storage:expr, cases / $part:literal) => {
         crate::suite::hold_the_law! { $storage;
             records::accounts, records::users, records::sessions, records::sessions_in_pages,
             records::key_pairs, records::inline_content, records::blob_references,
@@ -68,7 +72,7 @@ macro_rules! hold_the_law {
                 let storage = $storage;
                 Box::new(move || storage.open()) as Box<dyn Fn() -> crate::Catalog>
             };
-            crate::suite::model::random_changes(&fresh);
+            crate::suite::model::random_changes((&fresh, $part));
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,7 +81,7 @@ macro_rules! hold_the_law {
                 let storage = $storage;
                 Box::new(move || storage.open()) as Box<dyn Fn() -> crate::Catalog>
             };
-            crate::suite::upload_model::random_uploads(&fresh);
+            crate::suite::upload_model::random_uploads((&fresh, $part));
         }
     };
     ($storage:expr; $($part:ident :: $law:ident),* $(,)?) => {
@@ -96,6 +100,8 @@ pub(crate) use hold_the_law;
 pub(crate) const ACCOUNT: AccountId = AccountId(1);
 /// Its top directory.
 pub(crate) const ROOT: DirId = DirId(1);
+/// The largest id an engine has to take: ids count from 1, and a database's integers may have a sign.
+pub(crate) const LARGEST: u64 = i64::MAX.cast_unsigned();
 /// Who made everything.
 pub(crate) const OWNER: Owner = Owner { uid: 1001, gid: 1002 };
 

@@ -300,8 +300,9 @@ pub(crate) fn random_changes(fresh: Fresh<'_>) {
     by_chance(fresh, &transactions, run_case);
 }
 
-/// Makes empty storages: what opens one, again each time.
-pub(crate) type Fresh<'a> = &'a dyn Fn() -> Box<dyn Fn() -> Catalog>;
+/// Makes empty storages: what opens one, again each time; and which share of the cases that proptest runs by default is
+/// worth its time.
+pub(crate) type Fresh<'a> = (&'a dyn Fn() -> Box<dyn Fn() -> Catalog>, u32);
 
 /// Runs a case on values of a strategy, each with an empty storage, and shrinks the first that fails.
 pub(crate) fn by_chance<S: Strategy>(
@@ -309,8 +310,9 @@ pub(crate) fn by_chance<S: Strategy>(
     values: &S,
     case: impl AsyncFn(Open<'_>, S::Value),
 ) {
-    // An eighth of what proptest runs by default: each case opens a storage again. `PROPTEST_CASES` asks for more.
-    let cases = Config::default().cases / 8;
+    // Each case opens a storage again. `PROPTEST_CASES` asks for more.
+    let (fresh, share) = fresh;
+    let cases = Config::default().cases / share;
     let run = |value: S::Value| {
         let open = fresh();
         tokio::task::block_in_place(|| {

@@ -8,7 +8,7 @@ use ::model::{
 };
 use bytes::Bytes;
 
-use super::{ACCOUNT, Open};
+use super::{ACCOUNT, LARGEST, Open};
 
 pub(crate) fn account(id: u32, name: &str) -> Account {
     Account {
@@ -250,14 +250,14 @@ pub(crate) async fn inline_content(open: Open<'_>) {
                 assert_eq!(tx.inline(ACCOUNT, InlineId(id))?, Some(content(size)));
             }
             tx.put_inline(AccountId(2), InlineId(1), Bytes::from_static(b"other"))?;
-            tx.put_inline(ACCOUNT, InlineId(u64::MAX), Bytes::from_static(b"gone"))
+            tx.put_inline(ACCOUNT, InlineId(LARGEST), Bytes::from_static(b"gone"))
         })
         .await
         .unwrap();
     catalog
         .write(|tx| {
-            tx.remove_inline(ACCOUNT, InlineId(u64::MAX))?;
-            assert_eq!(tx.inline(ACCOUNT, InlineId(u64::MAX))?, None);
+            tx.remove_inline(ACCOUNT, InlineId(LARGEST))?;
+            assert_eq!(tx.inline(ACCOUNT, InlineId(LARGEST))?, None);
             Ok(())
         })
         .await
@@ -269,7 +269,7 @@ pub(crate) async fn inline_content(open: Open<'_>) {
                 assert_eq!(r.inline(ACCOUNT, InlineId(id))?, Some(content(size)));
             }
             assert_eq!(r.inline(AccountId(2), InlineId(1))?.as_deref(), Some(&b"other"[..]));
-            assert_eq!(r.inline(ACCOUNT, InlineId(u64::MAX))?, None);
+            assert_eq!(r.inline(ACCOUNT, InlineId(LARGEST))?, None);
             Ok(())
         })
         .await

@@ -124,6 +124,11 @@ impl Shortcut {
         self.out.is_some()
     }
 
+    /// How much of the answer was written, in bytes; 0 when there is none.
+    pub(super) fn written(&self) -> usize {
+        self.out.as_ref().map_or(0, |out| out.written)
+    }
+
     /// Ready when nothing is being written.
     pub(super) fn poll_out<S: AsyncWrite + Unpin>(
         &mut self,

@@ -165,7 +165,12 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
         if !shortcut.is_writing() {
             return Poll::Ready(Ok(()));
         }
+        let before = shortcut.written();
         let outcome = shortcut.poll_out(&mut self.stream, cx);
+        // It writes as often as the client takes something: waiting at the end does not mean that it took nothing.
+        if shortcut.written() != before {
+            self.stalled = false;
+        }
         self.bounded(outcome, cx)
     }
 }
@@ -287,8 +292,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         let this = self.get_mut();
         // hyper flushes when all it had is written: what it has answered by now has gone.
         let ended = this.ended.load(Ordering::Acquire);
-        let outcome = Pin::new(&mut this.stream).poll_flush(cx);
-        let outcome = this.bounded(outcome, cx);
+        let mut outcome = Pin::new(&mut this.stream).poll_flush(cx);
+        // hyper flushes at every turn: that it has nothing to write says nothing of an answer it does not know of.
+        if !this.shortcut.as_ref().is_some_and(Shortcut::is_writing) {
+            outcome = this.bounded(outcome, cx);
+        }
         if matches!(outcome, Poll::Ready(Ok(()))) {
             this.gone = ended;
         }

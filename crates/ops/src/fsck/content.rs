@@ -6,10 +6,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use blobs::{Blob, Lying};
+use blobs::{Blob, ContentHash, Lying};
 use catalog::audit::{Audit, Index, Row};
 use model::{BlobId, Content, Digest, Error, Extent, File, PieceContent, Result, Subject, Time};
-use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
 use super::{
@@ -150,10 +149,10 @@ impl Store {
             return Err((Kind::BlobDamaged, what));
         }
         if deep {
-            let mut hash = Sha256::new();
+            let mut hash = ContentHash::new();
             let read = hash_blob(&*blob, &mut hash).await;
             report.counts.verified_bytes += len;
-            let digest = Digest(hash.finalize().into());
+            let digest = hash.finish();
             match read {
                 Err(e) => {
                     return Err((
@@ -250,7 +249,7 @@ impl Store {
                 // One that is missing was reported before.
                 let Some(Row::Inline(_, _, bytes)) = look.stored(&like) else { return };
                 look.report.counts.verified_bytes += bytes.len() as u64;
-                (Ok(Digest(Sha256::digest(&bytes).into())), Kind::InlineDamaged)
+                (Ok(ContentHash::of(&bytes)), Kind::InlineDamaged)
             }
             Content::Blobs(extents) => {
                 let read = Handle::current().block_on(self.digest_of(extents));
@@ -283,7 +282,7 @@ impl Store {
     }
 
     async fn digest_of(&self, extents: &[Extent]) -> Result<Digest> {
-        let mut hash = Sha256::new();
+        let mut hash = ContentHash::new();
         for extent in extents {
             let blob = self.0.blobs.open(extent.blob).await?;
             if extents.len() == 1 {
@@ -291,7 +290,7 @@ impl Store {
             }
             hash_blob(&*blob, &mut hash).await?;
         }
-        Ok(Digest(hash.finalize().into()))
+        Ok(hash.finish())
     }
 }
 
@@ -309,7 +308,7 @@ fn unknown(audit: &dyn Audit, some: Vec<BlobId>) -> Result<Vec<BlobId>> {
 }
 
 /// Reads a blob, compares its blocks with their checksums, and takes its bytes into a hash.
-pub(crate) async fn hash_blob(blob: &dyn Blob, hash: &mut Sha256) -> Result<()> {
+pub(crate) async fn hash_blob(blob: &dyn Blob, hash: &mut ContentHash) -> Result<()> {
     let mut offset = 0;
     while offset < blob.len() {
         let left = usize::try_from(blob.len() - offset).unwrap_or(usize::MAX);

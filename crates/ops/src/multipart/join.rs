@@ -12,11 +12,11 @@ use std::{
     time::Duration,
 };
 
+use blobs::ContentHash;
 use model::{
-    Caller, ContentType, Digest, Error, Multipart, Piece, PieceContent, Result, Time, TreePath,
-    UploadId, UploadState, limits, multipart as codes,
+    Caller, ContentType, Error, Multipart, Piece, PieceContent, Result, Time, TreePath, UploadId,
+    UploadState, limits, multipart as codes,
 };
-use sha2::{Digest as _, Sha256};
 use tokio::{sync::Notify, task::JoinHandle};
 
 use super::{prefix::Prefix, rules};
@@ -198,11 +198,11 @@ impl Store {
         Ok(now.is_none_or(|piece| piece.content != content))
     }
 
-    async fn hash_blob(&self, state: &mut Sha256, extent: model::Extent) -> Result<()> {
+    async fn hash_blob(&self, state: &mut ContentHash, extent: model::Extent) -> Result<()> {
         let blob = self.0.blobs.open(extent.blob).await?;
         let mut offset = 0;
         // One part is hashed while the next is read.
-        let mut hashing: Option<JoinHandle<Sha256>> = None;
+        let mut hashing: Option<JoinHandle<ContentHash>> = None;
         while offset < extent.len {
             let left = usize::try_from(extent.len - offset).unwrap_or(usize::MAX);
             let bytes = blob.read(offset, left.min(READ_BYTES)).await?;
@@ -219,7 +219,7 @@ impl Store {
 
     async fn join(&self, upload: Multipart, pieces: &[Piece], prefix: Prefix) -> Result<()> {
         let (id, now) = (upload.id, self.now());
-        let checksum = Digest(prefix.state().finalize().into());
+        let checksum = prefix.state().finish();
         let content_type = self.type_of(&upload, pieces).await?;
         match self.0.catalog.write(move |tx| rules::begin_join(tx, id, now).map(drop)).await {
             // Another node was faster.
@@ -296,7 +296,10 @@ fn is_complete(state: UploadState) -> bool {
 }
 
 /// The state that a thread goes on with, or the one that was not given to a thread yet.
-async fn hashed(hashing: Option<JoinHandle<Sha256>>, state: &mut Sha256) -> Result<Sha256> {
+async fn hashed(
+    hashing: Option<JoinHandle<ContentHash>>,
+    state: &mut ContentHash,
+) -> Result<ContentHash> {
     match hashing {
         None => Ok(std::mem::take(state)),
         Some(hashing) => hashing.await.map_err(|e| Error::Storage(format!("hashing ended: {e}"))),

@@ -11,8 +11,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use blobs::ContentHash;
 use model::{Piece, PieceContent, UploadId};
-use sha2::Sha256;
 
 /// States kept over all uploads; one is some 112 bytes.
 const STATES_MAX: usize = 200_000;
@@ -21,7 +21,7 @@ const STATES_MAX: usize = 200_000;
 #[derive(Default, Clone)]
 pub(crate) struct Prefix {
     /// After each piece: which content that was, and the state.
-    after: Vec<(PieceContent, Sha256)>,
+    after: Vec<(PieceContent, ContentHash)>,
 }
 
 impl Prefix {
@@ -38,12 +38,12 @@ impl Prefix {
     }
 
     /// The state after the last piece that is hashed.
-    pub(crate) fn state(&self) -> Sha256 {
-        self.after.last().map_or_else(Sha256::default, |(_, state)| state.clone())
+    pub(crate) fn state(&self) -> ContentHash {
+        self.after.last().map_or_else(ContentHash::default, |(_, state)| state.clone())
     }
 
     /// Takes the state after one more piece.
-    pub(crate) fn push(&mut self, content: PieceContent, state: Sha256) {
+    pub(crate) fn push(&mut self, content: PieceContent, state: ContentHash) {
         self.after.push((content, state));
     }
 }
@@ -65,7 +65,7 @@ impl Prefixes {
 
     /// The state after the first piece of an upload, which has arrived. Whatever was known of the upload began with what
     /// was the first piece before.
-    pub(crate) fn begin(&self, id: UploadId, content: PieceContent, state: Sha256) {
+    pub(crate) fn begin(&self, id: UploadId, content: PieceContent, state: ContentHash) {
         self.keep(id, Prefix { after: vec![(content, state)] });
     }
 
@@ -98,7 +98,6 @@ impl Prefixes {
 #[cfg(test)]
 mod tests {
     use model::{AccountId, BlobId, Extent};
-    use sha2::Digest as _;
 
     use super::*;
 
@@ -112,12 +111,13 @@ mod tests {
     fn what_is_known_of_an_upload_is_not_forgotten_for_less() {
         let all = Prefixes::default();
         let taken = all.take(ID);
-        let first = Sha256::new_with_prefix(b"abc");
+        let mut first = ContentHash::new();
+        first.update(b"abc");
         all.begin(ID, content(1), first.clone());
         all.put(ID, taken);
         let mut prefix = all.take(ID);
         assert_eq!(prefix.after.len(), 1, "the first piece arrived meanwhile");
-        assert_eq!(prefix.state().finalize(), first.clone().finalize());
+        assert_eq!(prefix.state().finish(), first.clone().finish());
         prefix.push(content(2), first.clone());
         all.put(ID, prefix);
         all.begin(ID, content(3), first);

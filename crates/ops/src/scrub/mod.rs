@@ -16,13 +16,13 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use blobs::ContentHash;
 use catalog::Tx;
 use catalog::audit::{Audit, Index, Row};
 use model::{
     AccountId, BlobId, Content, Damage, Digest, DirId, Error, InlineId, Result, Scrub, ScrubAt,
     ScrubPass, Subject, Time,
 };
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 use crate::{Store, fsck::paths};
@@ -244,7 +244,7 @@ impl Pass<'_> {
 
     async fn read_blob(&mut self, id: BlobId) -> Result<()> {
         let blob = self.store.0.blobs.open(id).await?;
-        let (mut hash, mut offset) = (Sha256::new(), 0);
+        let (mut hash, mut offset) = (ContentHash::new(), 0);
         while offset < blob.len() {
             let left = usize::try_from(blob.len() - offset).unwrap_or(usize::MAX);
             let bytes = blob.read(offset, left.min(READ_BYTES)).await?;
@@ -255,7 +255,7 @@ impl Pass<'_> {
             offset += bytes.len() as u64;
             self.took(bytes.len() as u64).await;
         }
-        if Digest(hash.finalize().into()) != blob.digest() {
+        if hash.finish() != blob.digest() {
             return Err(Error::Damaged(format!("blob {id:?}: SHA-256 is not what it was")));
         }
         self.took(0).await;
@@ -465,7 +465,7 @@ fn page_of_files(audit: &dyn Audit, after: &Row) -> Page {
 
 fn inline(audit: &dyn Audit, account: AccountId, id: InlineId, checksum: Digest) -> Read {
     match audit.stored(&Row::Inline(account, id, bytes::Bytes::new())) {
-        Ok(Some(Row::Inline(_, _, bytes))) if Digest(Sha256::digest(&bytes).into()) == checksum => {
+        Ok(Some(Row::Inline(_, _, bytes))) if ContentHash::of(&bytes) == checksum => {
             Ok(bytes.len() as u64)
         }
         Ok(Some(_)) => Err("SHA-256 is not what it was".to_owned()),

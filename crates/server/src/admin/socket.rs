@@ -152,7 +152,7 @@ impl Reach {
             Ok(_) => Ok(Self::Running(data.clone())),
             Err(e) if not_running(&e) => {
                 let wiring = Wiring::offline()?;
-                if site.is_shared() && site.blobs.is_elsewhere() {
+                if site.is_shared() && site.blobs.place(&site.data)?.is_some() {
                     return Ok(Self::Own(crate::open_beside(&site, wiring).await?, site));
                 }
                 if !site.is_shared() && !data.join("catalog").exists() {

@@ -4,6 +4,7 @@
 //! This folder is the only place that reads the environment and configuration files. Every default and every complaint
 //! stands here; docs/configuration.md describes what an operator may write.
 
+mod blobs;
 mod command_line;
 mod file;
 mod import;
@@ -32,6 +33,7 @@ use crate::{
     import::Import,
 };
 
+pub(crate) use blobs::BlobsAt;
 pub(crate) use command_line::Cli;
 pub(crate) use site::{Place, Site};
 

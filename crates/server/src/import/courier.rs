@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use model::Digest;
+use ops::ContentHash;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::Import;
 use crate::admin::{Command, Reach, line};
@@ -165,7 +165,7 @@ impl<'a> Courier<'a> {
         };
         let sent = self.attempt(|stream| {
             stream.get_mut().write_all(&line(&ask)?)?;
-            let (mut hash, mut left) = (Sha256::new(), file.size);
+            let (mut hash, mut left) = (ContentHash::new(), file.size);
             let mut chunk = vec![0; CHUNK_BYTES];
             while left > 0 {
                 let most = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
@@ -178,7 +178,7 @@ impl<'a> Courier<'a> {
                 stream.get_mut().write_all(&chunk[..n])?;
                 left -= n as u64;
             }
-            Ok((Digest(hash.finalize().into()), read_told(stream)?))
+            Ok((hash.finish(), read_told(stream)?))
         })?;
         match sent {
             (digest, Told::Stored { checksum }) if checksum == digest.to_hex() => {}
@@ -251,11 +251,11 @@ fn refused(told: Told) -> anyhow::Error {
 
 /// SHA-256 of what comes, if it is so many bytes.
 fn hash(source: &mut dyn Read, size: u64) -> io::Result<Option<Digest>> {
-    let (mut hash, mut read) = (Sha256::new(), 0);
+    let (mut hash, mut read) = (ContentHash::new(), 0);
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         match source.read(&mut chunk)? {
-            0 => return Ok((read == size).then(|| Digest(hash.finalize().into()))),
+            0 => return Ok((read == size).then(|| hash.finish())),
             n => {
                 hash.update(&chunk[..n]);
                 read += n as u64;

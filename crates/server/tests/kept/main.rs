@@ -10,12 +10,14 @@
 mod harness;
 
 use std::{
+    io::{Read, Write},
+    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use harness::{Answer, Ask, Connection, Server, Setup, ask};
@@ -81,7 +83,7 @@ fn it_is_the_answer_that_anybody_gets() {
         for range in ranges {
             let [one, other] = ["", "?x"].map(|query| {
                 let request = ask("GET", &format!("/acme{path}{query}"));
-                request.with("Range", &format!("bytes={range}"))
+                request.with("Range", format!("bytes={range}"))
             });
             let mut connection = Connection::open(server.address());
             let expected = said(&connection.ask(&other));
@@ -309,4 +311,39 @@ fn limits_hold() {
     let mut server = server;
     server.stop();
     assert!(idle.is_closed_by_server(), "nobody waits for it at the end");
+}
+
+/// The time that a client may take nothing begins again with all that it takes.
+#[test]
+fn who_takes_an_answer_slowly_gets_it_and_who_takes_none_is_cut() {
+    const LEN: usize = 24 << 20;
+    let config = "[limits]\nanswer_idle_seconds = 2\n".to_owned();
+    let server = Server::start_with(Setup { config: Some(config), ..Setup::default() });
+    let content = harness::noise(5, LEN);
+    server.login().put("/large", &content);
+    // Until it is kept open.
+    thread::sleep(Duration::from_millis(2200));
+    assert!(Connection::open(server.address()).ask(&plain("/large")).body == content);
+    let request = plain("/large").bytes(server.address());
+    let [mut slow, mut silent] = [(); 2].map(|()| {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.set_read_timeout(Some(harness::PATIENCE)).unwrap();
+        stream.write_all(&request).unwrap();
+        stream
+    });
+    let (mut taken, mut piece) = (Vec::new(), vec![0; 1 << 20]);
+    let begun = Instant::now();
+    while taken.len() < LEN || !taken.ends_with(&content[LEN - 1000..]) {
+        let read = slow.read(&mut piece).unwrap();
+        assert!(read > 0, "cut after {} bytes and {:?}", taken.len(), begun.elapsed());
+        taken.extend_from_slice(&piece[..read]);
+        if begun.elapsed() < Duration::from_secs(5) {
+            thread::sleep(Duration::from_millis(250));
+        }
+    }
+    assert!(taken.ends_with(&content));
+    let mut rest = Vec::new();
+    // Cut: what the sockets held comes, and then an end or a reset.
+    let _cut = silent.read_to_end(&mut rest);
+    assert!(rest.len() < LEN, "nobody waits longer than he says");
 }

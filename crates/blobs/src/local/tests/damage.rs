@@ -8,7 +8,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use super::{NOW, files, frame, path_of, store};
 use crate::{
     Blob, Blobs,
-    local::layout::{BLOCK_BYTES, FOOTER_BYTES},
+    layout::{BLOCK_BYTES, FOOTER_BYTES},
     suite::{Chance, sealed, seed},
 };
 

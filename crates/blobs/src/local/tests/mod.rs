@@ -39,7 +39,7 @@ fn store() -> (tempfile::TempDir, Local) {
 }
 
 fn path_of(dir: &Path, id: BlobId) -> PathBuf {
-    super::layout::sealed_path(&dir.join("blobs"), id)
+    crate::layout::sealed_path(&dir.join("blobs"), id)
 }
 
 /// All files below `dir`.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use testbed::{Durability, S3};
 
 use super::{ACCOUNT, Client, PASSWORD, USER, wait_until};
 
@@ -29,11 +30,14 @@ pub(crate) struct Setup {
     pub(crate) log: &'static str,
     /// What a shell does before it becomes the server, such as `ulimit -n 256`.
     pub(crate) shell: &'static str,
+    /// Variables of its environment, and of the commands run over its data.
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { config: None, password: Some(PASSWORD), log: "info", shell: "" }
+        let (log, variables) = ("info", Vec::new());
+        Self { config: None, password: Some(PASSWORD), log, shell: "", variables }
     }
 }
 
@@ -43,7 +47,12 @@ pub(crate) struct Server {
     setup: Setup,
     child: Option<Child>,
     address: SocketAddr,
+    /// Where its blobs lie, if not in its directory.
+    _blobs: Option<S3>,
 }
+
+/// Says where all servers keep their blobs that are not told otherwise: `s3`, each in a store of its own.
+const BLOBS: &str = "HEADWATER_TEST_BLOBS";
 
 impl Server {
     /// A server with account [`ACCOUNT`] and user [`USER`], answering.
@@ -58,11 +67,19 @@ impl Server {
     }
 
     /// The same over a directory that the test has put something into.
-    pub(crate) fn start_in(dir: TempDir, setup: Setup) -> Self {
+    pub(crate) fn start_in(dir: TempDir, mut setup: Setup) -> Self {
+        let elsewhere = std::env::var(BLOBS).is_ok_and(|blobs| blobs == "s3");
+        let blobs = (elsewhere && setup.variables.is_empty()).then(|| {
+            let store = S3::start(Durability::None);
+            setup.variables = store.variables();
+            setup.variables.push(("HEADWATER_BLOBS".to_owned(), store.url("")));
+            store
+        });
         if let Some(config) = &setup.config {
             fs::write(dir.path().join("config.toml"), config).unwrap();
         }
-        let mut server = Self { dir, setup, child: None, address: ([127, 0, 0, 1], 0).into() };
+        let address = ([127, 0, 0, 1], 0).into();
+        let mut server = Self { dir, setup, child: None, address, _blobs: blobs };
         server.start_again();
         server
     }
@@ -80,6 +97,7 @@ impl Server {
             let args = [&["-c", &script, BINARY], &serve[..]].concat();
             command_of("/bin/sh", &args, &self.data())
         };
+        command.envs(self.setup.variables.clone());
         command.args(["--account", ACCOUNT, "--user", USER]);
         if self.setup.config.is_some() {
             command.arg("--config").arg(self.dir.path().join("config.toml"));
@@ -253,7 +271,9 @@ impl Server {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        command(args, &self.data())
+        let mut command = command(args, &self.data());
+        command.envs(self.setup.variables.clone());
+        command
     }
 }
 
@@ -263,8 +283,9 @@ fn command(args: &[&str], data: &Path) -> Command {
 
 fn command_of(program: &str, args: &[&str], data: &Path) -> Command {
     let mut command = Command::new(program);
-    for name in ["HEADWATER_DATA", "HEADWATER_CONFIG", "HEADWATER_PASSWORD", "HEADWATER_LOG"] {
-        command.env_remove(name);
+    let names = ["DATA", "CONFIG", "PASSWORD", "LOG", "BLOBS", "BLOBS_CACHE"];
+    for name in names {
+        command.env_remove(format!("HEADWATER_{name}"));
     }
     command.args(args).arg("--data").arg(data);
     command

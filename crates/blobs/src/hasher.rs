@@ -12,8 +12,9 @@ use std::{
 
 use bytes::Bytes;
 use model::{Error, Result};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
+
+use crate::ContentHash;
 
 /// How much may wait before its stage has to. With what is being hashed, enough that the thread never runs dry while the
 /// next batch is on its way through the runtime.
@@ -21,7 +22,7 @@ const WAITING_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The hash of a stage so far, and what waits for it.
 #[derive(Default)]
-pub(super) struct Hasher(Arc<Shared>);
+pub(crate) struct Hasher(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -39,7 +40,7 @@ struct Inner {
 
 /// Where the state is.
 enum Hash {
-    Here(Sha256),
+    Here(ContentHash),
     /// A thread goes on with it.
     Away,
     /// The thread ended before its time.
@@ -48,18 +49,18 @@ enum Hash {
 
 impl Default for Hash {
     fn default() -> Self {
-        Hash::Here(Sha256::new())
+        Hash::Here(ContentHash::new())
     }
 }
 
 impl Hasher {
     /// Waits until more may be handed over. May be dropped and called again.
-    pub(super) async fn room(&self) -> Result<()> {
+    pub(crate) async fn room(&self) -> Result<()> {
         self.until(|inner| (inner.bytes <= WAITING_BYTES_MAX).then_some(())).await
     }
 
     /// Hands bytes over, in the order of the content.
-    pub(super) fn push(&self, frames: &[Bytes]) {
+    pub(crate) fn push(&self, frames: &[Bytes]) {
         let mut inner = self.0.lock();
         inner.waiting.extend(frames.iter().cloned());
         inner.bytes += frames.iter().map(Bytes::len).sum::<usize>();
@@ -73,7 +74,7 @@ impl Hasher {
     }
 
     /// Waits until everything is hashed; the state is then the caller's. May be dropped and called again before.
-    pub(super) async fn end(&self) -> Result<Sha256> {
+    pub(crate) async fn end(&self) -> Result<ContentHash> {
         self.until(|inner| match &mut inner.hash {
             Hash::Here(hash) => Some(std::mem::take(hash)),
             Hash::Away | Hash::Lost => None,
@@ -117,7 +118,7 @@ struct Turn {
 }
 
 impl Turn {
-    fn run(mut self, mut hash: Sha256) {
+    fn run(mut self, mut hash: ContentHash) {
         let mut hashed = 0;
         loop {
             let mut inner = self.shared.lock();
@@ -155,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_handed_over_is_hashed_in_order() {
         let hasher = Hasher::default();
-        let mut whole = Sha256::new();
+        let mut whole = ContentHash::new();
         for n in 0..200_u8 {
             hasher.room().await.unwrap();
             let len = |f: u8| 40_000 * usize::from(f) + usize::from(n);
@@ -165,7 +166,7 @@ mod tests {
             let waiting = hasher.0.lock().bytes;
             assert!(waiting <= WAITING_BYTES_MAX + 300_000, "{waiting} bytes wait");
         }
-        assert_eq!(hasher.end().await.unwrap().finalize(), whole.finalize());
+        assert_eq!(hasher.end().await.unwrap().finish(), whole.finish());
     }
 
     #[tokio::test]

@@ -20,13 +20,13 @@ use model::{BlobId, Digest, Error, Result};
 
 /// log2 of the size of a block, the unit of verification. 64 KiB: a ranged read verifies little more than it returns,
 /// and the checksums are a 16,384th of the bytes.
-pub(super) const BLOCK_LOG2: u8 = 16;
+pub(crate) const BLOCK_LOG2: u8 = 16;
 /// Size of a block in bytes.
-pub(super) const BLOCK_BYTES: usize = 1 << BLOCK_LOG2;
+pub(crate) const BLOCK_BYTES: usize = 1 << BLOCK_LOG2;
 /// Size of the checksum of a block.
-pub(super) const SUM_BYTES: usize = 4;
+pub(crate) const SUM_BYTES: usize = 4;
 /// Size of the footer.
-pub(super) const FOOTER_BYTES: usize = 64;
+pub(crate) const FOOTER_BYTES: usize = 64;
 
 const MAGIC: [u8; 2] = *b"hw";
 const VERSION: u8 = 1;
@@ -35,7 +35,7 @@ const BLOCK_LOG2_RANGE: std::ops::RangeInclusive<u8> = 12..=24;
 
 /// What a blob says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Footer {
+pub(crate) struct Footer {
     /// Its name.
     pub id: BlobId,
     /// Length of its bytes.
@@ -47,7 +47,7 @@ pub(super) struct Footer {
 }
 
 impl Footer {
-    pub(super) fn encode(&self) -> [u8; FOOTER_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; FOOTER_BYTES] {
         let mut raw = [0; FOOTER_BYTES];
         raw[..2].copy_from_slice(&MAGIC);
         raw[2] = VERSION;
@@ -61,7 +61,7 @@ impl Footer {
     }
 
     /// Reads the footer of the file named `id`, which is `file_bytes` long.
-    pub(super) fn decode(raw: &[u8; FOOTER_BYTES], id: BlobId, file_bytes: u64) -> Result<Self> {
+    pub(crate) fn decode(raw: &[u8; FOOTER_BYTES], id: BlobId, file_bytes: u64) -> Result<Self> {
         let damaged = |what: &str| Err(Error::Damaged(format!("blob {id:?}: {what}")));
         let (body, crc) = raw.split_at(60);
         if crc != crc32c::crc32c(body).to_le_bytes() {
@@ -95,12 +95,12 @@ impl Footer {
     }
 
     /// Size of a block.
-    pub(super) fn block_bytes(&self) -> u64 {
+    pub(crate) fn block_bytes(&self) -> u64 {
         1 << self.block_log2
     }
 
     /// Where in the file the checksum of a block stands.
-    pub(super) fn sum_at(&self, block: u64) -> u64 {
+    pub(crate) fn sum_at(&self, block: u64) -> u64 {
         self.len + block * SUM_BYTES as u64
     }
 
@@ -113,7 +113,7 @@ impl Footer {
 
 /// The checksums of the blocks of a stream of bytes.
 #[derive(Debug, Default)]
-pub(super) struct Sums {
+pub(crate) struct Sums {
     done: Vec<u8>,
     crc: u32,
     filled: usize,
@@ -121,7 +121,7 @@ pub(super) struct Sums {
 
 impl Sums {
     /// Goes on with `bytes`.
-    pub(super) fn update(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.filled));
             self.crc = crc32c::crc32c_append(self.crc, now);
@@ -134,12 +134,12 @@ impl Sums {
     }
 
     /// Those of the blocks that are full, one after the other.
-    pub(super) fn of_whole_blocks(&self) -> &[u8] {
+    pub(crate) fn of_whole_blocks(&self) -> &[u8] {
         &self.done
     }
 
     /// Everything that stands behind the bytes in the file.
-    pub(super) fn into_trailer(mut self, footer: &Footer) -> Vec<u8> {
+    pub(crate) fn into_trailer(mut self, footer: &Footer) -> Vec<u8> {
         if self.filled > 0 {
             self.end_block();
         }
@@ -155,17 +155,17 @@ impl Sums {
 }
 
 /// The two bytes of an id that choose its directory.
-pub(super) fn fan(id: BlobId) -> [u8; 2] {
+pub(crate) fn fan(id: BlobId) -> [u8; 2] {
     [id.0[14], id.0[15]]
 }
 
 /// The name of one level of the fan-out.
-pub(super) fn fan_name(byte: u8) -> String {
+pub(crate) fn fan_name(byte: u8) -> String {
     format!("{byte:02x}")
 }
 
 /// Where a sealed blob lies.
-pub(super) fn sealed_path(blobs: &Path, id: BlobId) -> PathBuf {
+pub(crate) fn sealed_path(blobs: &Path, id: BlobId) -> PathBuf {
     let [first, second] = fan(id);
     let mut path = blobs.join(fan_name(first));
     path.push(fan_name(second));
@@ -174,7 +174,7 @@ pub(super) fn sealed_path(blobs: &Path, id: BlobId) -> PathBuf {
 }
 
 /// Reads a file name back, if it is exactly what [`BlobId::to_hex`] writes.
-pub(super) fn id_of(name: &str) -> Option<BlobId> {
+pub(crate) fn id_of(name: &str) -> Option<BlobId> {
     BlobId::from_hex(name).filter(|id| id.to_hex() == name)
 }
 

@@ -14,18 +14,18 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use model::{BlobId, Result};
 
-use super::{
-    blocking,
+use crate::{
+    Follow, Task,
+    blocks::verified,
     layout::{BLOCK_BYTES, SUM_BYTES},
-    read::verified,
+    threads::blocking,
 };
-use crate::{Follow, Task};
 
 /// Frames shorter than this are copied together, so that a client's one-byte frames cost no handle each.
 const JOIN_BELOW_BYTES: usize = 64 * 1024;
 
 /// What a stage has taken over so far.
-pub(super) struct Trail {
+pub(crate) struct Trail {
     id: BlobId,
     inner: Mutex<Inner>,
 }
@@ -65,12 +65,12 @@ impl Frame {
 }
 
 impl Trail {
-    pub(super) fn new(id: BlobId) -> Self {
+    pub(crate) fn new(id: BlobId) -> Self {
         Self { id, inner: Mutex::default() }
     }
 
     /// The stage has taken these bytes over.
-    pub(super) fn taken(&self, bytes: &Bytes) {
+    pub(crate) fn taken(&self, bytes: &Bytes) {
         let mut inner = self.inner();
         if bytes.len() >= JOIN_BELOW_BYTES {
             inner.frames.push_back(Frame::Whole(bytes.clone()));
@@ -85,7 +85,7 @@ impl Trail {
     }
 
     /// The file holds its first `len` bytes; `sums` are the checksums of all whole blocks among them.
-    pub(super) fn written(&self, file: &Arc<File>, len: u64, sums: &[u8]) {
+    pub(crate) fn written(&self, file: &Arc<File>, len: u64, sums: &[u8]) {
         let mut inner = self.inner();
         inner.file.get_or_insert_with(|| Arc::clone(file));
         let known = inner.sums.len();

@@ -1,0 +1,279 @@
+//! PostgreSQL: one server that the tests of all processes share, and servers of a test's own.
+//!
+//! The shared server is started by the first test that asks for it and watched by a shell that stops it, and removes all
+//! there is of it, when no test has used it for some seconds: a lock on a file tells, and the kernel lets go of that
+//! whatever end a test comes to.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, getuid, kill_process};
+use tempfile::TempDir;
+
+/// How long a server may take to start.
+const START: Duration = Duration::from_secs(60);
+/// Runs the server that is its argument, and stops it when the lock file was free three times, a second apart.
+const WATCH: &str = r#"
+"$@" & server=$!
+exec 9<"$LOCK"
+free=0
+while [ $free -lt 3 ]; do
+  sleep 1
+  kill -0 $server 2>/dev/null || exit 0
+  if flock -n -x 9; then flock -u 9; free=$((free + 1)); else free=0; fi
+  if [ $free = 3 ] && ! flock -n -x 9; then free=0; fi
+done
+kill -INT $server
+wait $server
+rm -rf "$DATA"
+"#;
+
+/// Where the server's programs are.
+fn programs() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = versions
+            .map(|entry| entry.path().join("bin"))
+            .filter(|bin| bin.join("initdb").exists())
+            .collect();
+        found.sort();
+        found.pop().expect("PostgreSQL is not installed: scripts/setup test does that")
+    })
+}
+
+/// A command, as the unprivileged user where we are root: the server refuses to run as root.
+pub(crate) fn unprivileged(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = if getuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.stdin(Stdio::null()).current_dir("/");
+    command
+}
+
+/// Lets the unprivileged user have a directory.
+pub(crate) fn hand_over(dir: &Path) {
+    if getuid().is_root() {
+        let number = |what: &str| -> u32 {
+            let output = Command::new("id").args([what, "postgres"]).output().unwrap();
+            String::from_utf8(output.stdout)
+                .unwrap()
+                .trim()
+                .parse()
+                .expect("there is a user postgres")
+        };
+        chown(dir, Some(number("-u")), Some(number("-g"))).unwrap();
+    }
+    // Tests and servers are different users: all of them reach the socket.
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn check(what: &str, output: &Output) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {error}");
+}
+
+/// Makes an empty cluster in `data`.
+fn initialize(data: &Path) {
+    let mut initdb = unprivileged(programs().join("initdb"));
+    initdb.args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "-D"]);
+    check("initdb", &initdb.arg(data).output().unwrap());
+}
+
+/// The server's command: sockets in `dir`, nothing on the network, every write synced as it is for operators.
+fn server(data: &Path, dir: &Path, log: &Path) -> Vec<std::ffi::OsString> {
+    let settings = [
+        "listen_addresses=".to_owned(),
+        format!("unix_socket_directories={}", dir.display()),
+        "max_connections=400".to_owned(),
+        "fsync=on".to_owned(),
+        "logging_collector=off".to_owned(),
+        "shared_buffers=64MB".to_owned(),
+    ];
+    let mut words = vec![programs().join("postgres").into_os_string(), "-D".into(), data.into()];
+    for setting in settings {
+        words.extend(["-c".into(), setting.into()]);
+    }
+    drop(File::create(log).unwrap());
+    words
+}
+
+fn is_ready(dir: &Path) -> bool {
+    let mut ready = Command::new(programs().join("pg_isready"));
+    ready.args(["-q", "-t", "1", "-h"]).arg(dir);
+    ready.status().unwrap().success()
+}
+
+fn wait_until_ready(dir: &Path, log: &Path) {
+    let end = Instant::now() + START;
+    while !is_ready(dir) {
+        let log = || fs::read_to_string(log).unwrap_or_default();
+        assert!(Instant::now() < end, "PostgreSQL does not start: {}", log());
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The server that all tests share, which they must not stop.
+#[expect(clippy::zombie_processes, reason = "what watches the server outlives this process")]
+pub fn shared() -> &'static Server {
+    static SHARED: OnceLock<Server> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let dir = std::env::temp_dir().join(format!("headwater-postgres-{}", getuid().as_raw()));
+        fs::create_dir_all(&dir).unwrap();
+        hand_over(&dir);
+        let open =
+            |name: &str| File::options().create(true).append(true).open(dir.join(name)).unwrap();
+        // While this is held, here and in other processes, the server stays.
+        let in_use = open("in-use");
+        flock(&in_use, FlockOperation::LockShared).unwrap();
+        let starting = open("starting");
+        flock(&starting, FlockOperation::LockExclusive).unwrap();
+        let (data, log) = (dir.join("data"), dir.join("log"));
+        if !is_ready(&dir) {
+            let _ = fs::remove_dir_all(&data);
+            initialize(&data);
+            let words = server(&data, &dir, &log);
+            let wrapped = unprivileged(&words[0]);
+            let mut watch = Command::new("sh");
+            watch.args(["-c", WATCH, "watch"]).arg(wrapped.get_program()).args(wrapped.get_args());
+            watch.args(&words[1..]).env("LOCK", dir.join("in-use")).env("DATA", &data);
+            let log_file = File::options().append(true).open(&log).unwrap();
+            // A group of its own: whoever ends a test and all its children does not end this.
+            watch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file).process_group(0);
+            watch.current_dir("/").spawn().unwrap();
+            wait_until_ready(&dir, &log);
+        }
+        Server { dir, data, process: None, held: Some(in_use), temporary: None }
+    })
+}
+
+/// How a server is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Connections are ended, transactions rolled back.
+    Fast,
+    /// As when the machine dies: the log is replayed at the next start.
+    Kill,
+}
+
+/// A server.
+pub struct Server {
+    dir: PathBuf,
+    data: PathBuf,
+    process: Option<Child>,
+    #[expect(dead_code, reason = "a lock, held")]
+    held: Option<File>,
+    temporary: Option<TempDir>,
+}
+
+impl Server {
+    /// A server of the test's own, which it may stop and start.
+    pub fn own() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = temporary.path().to_owned();
+        hand_over(&dir);
+        let data = dir.join("data");
+        initialize(&data);
+        let mut own = Self { dir, data, process: None, held: None, temporary: Some(temporary) };
+        own.start();
+        own
+    }
+
+    /// Starts a server of the test's own that is not running.
+    pub fn start(&mut self) {
+        assert!(self.process.is_none() && self.temporary.is_some(), "it runs, or is not ours");
+        let log = self.dir.join("log");
+        let words = server(&self.data, &self.dir, &log);
+        let end = Instant::now() + START;
+        loop {
+            let mut command = unprivileged(&words[0]);
+            let log_file = File::options().append(true).open(&log).unwrap();
+            command.args(&words[1..]).stdout(Stdio::null()).stderr(log_file);
+            let mut process = command.spawn().unwrap();
+            while process.try_wait().unwrap().is_none() {
+                if is_ready(&self.dir) {
+                    self.process = Some(process);
+                    return;
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            // The children of one that was killed have not all noticed yet.
+            let log = || fs::read_to_string(&log).unwrap_or_default();
+            assert!(Instant::now() < end, "PostgreSQL does not start: {}", log());
+        }
+    }
+
+    /// Stops it and waits for its end.
+    pub fn stop(&mut self, how: Stop) {
+        let Some(mut process) = self.process.take() else { return };
+        let leader = Pid::from_child(&process);
+        let signal = match how {
+            Stop::Fast => Signal::INT,
+            Stop::Kill => Signal::KILL,
+        };
+        kill_process(leader, signal).unwrap();
+        process.wait().unwrap();
+    }
+
+    /// Where its sockets are.
+    pub fn sockets(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Runs SQL as the superuser and returns what `psql` prints, unaligned, without headers.
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        let mut psql = Command::new(programs().join("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-h"])
+            .arg(&self.dir);
+        let output = psql.args(["-d", database, "-c", sql]).output().unwrap();
+        check(sql, &output);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A new, empty database.
+    pub fn database(&self) -> Database<'_> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{number}", std::process::id());
+        self.sql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        Database { server: self, name }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(Stop::Fast);
+    }
+}
+
+/// A database of one test.
+pub struct Database<'a> {
+    server: &'a Server,
+    /// Its name.
+    pub name: String,
+}
+
+impl Database<'_> {
+    /// How it is reached.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@/{}?host={}", self.name, self.server.dir.display())
+    }
+
+    /// Runs SQL in it.
+    pub fn sql(&self, sql: &str) -> String {
+        self.server.sql(&self.name, sql)
+    }
+}
