@@ -1,6 +1,11 @@
 //! Over a real S3 server in a process of its own: the law, and what only such a server can show.
 
-use std::{fs, future::Future, pin::Pin};
+use std::{
+    fs,
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use testbed::{Durability, S3};
 
@@ -64,6 +69,15 @@ fn memory(line: &str) -> u64 {
     line.trim_end_matches("kB").trim().trim_start_matches(':').trim().parse::<u64>().unwrap() * 1024
 }
 
+/// Ends what goes on until it is told, also when the test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// Writes and reads a stream of so many frames; memory at its most after either.
 async fn streamed(engine: &Object, frame: &Bytes, frames: u64) -> [u64; 2] {
     let mut stage = engine.stage(ACCOUNT, NOW).await.unwrap();
@@ -90,7 +104,24 @@ async fn memory_is_bounded_however_long_a_stream_is() {
     let frame = Bytes::from(content(256 * 1024));
     // What a stream takes whatever its length is taken by then.
     let [_, before] = streamed(&engine, &frame, 160).await;
-    let [written, read] = streamed(&engine, &frame, 600 * 4).await;
+    // Slower than the client: that is when something could pile up.
+    let over = AtomicBool::new(false);
+    let [written, read] = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Relaxed) {
+                server.hold();
+                std::thread::sleep(Duration::from_millis(150));
+                server.release();
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let ends = Ends(&over);
+        let streamed = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(streamed(&engine, &frame, 600 * 4))
+        });
+        drop(ends);
+        streamed
+    });
     let mib = [before, written, read].map(|bytes| bytes >> 20);
     eprintln!(
         "40 MiB: at most {} MiB; 600 MiB: {} MiB written, {} MiB read",
