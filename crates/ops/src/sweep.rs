@@ -6,7 +6,7 @@
 //! Where other nodes have the same catalog, what this node sees of a blob may lie behind what they do with it. A doomed blob
 //! may be being read: its bytes stay for a while. A blob that nothing refers to may have been sealed a moment ago: it is
 //! looked at twice, and then doomed, in a transaction that sees that nothing refers to it. An upload whose blob was doomed
-//! is refused in the transaction that would refer to it ([`Seal`]), so that one of the two sees the other; its client
+//! is refused in the transaction that would refer to it (`Seal`), so that one of the two sees the other; its client
 //! is told to try again. The one case that is left is a process that stands still between the two for longer than an
 //! orphan stays doomed (a week), and whose clock does not notice.
 

@@ -11,7 +11,7 @@ mod source;
 
 use std::{
     io::Cursor,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
