@@ -10,7 +10,8 @@ use model::{AccountId, Digest, Error, Job, JobId, JobState, Result, Time, UserId
 
 use super::codec::{In, Out, Record, decode};
 use super::keys::{self, Family};
-use super::record::{Number, Payload, read_lease, read_owner, read_path, write_lease, write_owner};
+use super::lease::{read_lease, write_lease};
+use super::record::{Number, Payload, read_owner, read_path, write_owner};
 use super::source::{Group, Source};
 use super::view::{View, bad_key};
 

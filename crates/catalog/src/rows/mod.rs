@@ -12,6 +12,7 @@ pub(crate) mod codec;
 pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+mod lease;
 pub(crate) mod overlay;
 mod recent;
 pub(crate) mod record;

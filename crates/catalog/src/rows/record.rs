@@ -8,8 +8,8 @@
 
 use model::{
     Account, AccountId, BlobId, Content, ContentType, Digest, DirId, Directory, Error, Extent,
-    File, FileAttrs, InlineId, KeyPair, Lease, NodeId, Owner, Quota, Result, Secret, Session,
-    SessionOrigin, Time, TreePath, Usage, User, UserId,
+    File, FileAttrs, InlineId, KeyPair, Owner, Quota, Result, Secret, Session, SessionOrigin, Time,
+    TreePath, Usage, User, UserId,
 };
 
 use super::codec::{In, Out, Record, decode};
@@ -418,31 +418,6 @@ impl Record<'_> for KeyPair {
             user: UserId(from.varint32()?),
         })
     }
-}
-
-impl Record<'_> for Lease {
-    const WHAT: &'static str = "lease";
-    const VERSION: u8 = 1;
-
-    fn write(&self, out: &mut Out) {
-        write_lease(*self, out);
-    }
-
-    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
-        read_lease(from)
-    }
-}
-
-/// A lease, also as a part of another record.
-pub(crate) fn write_lease(lease: Lease, out: &mut Out) {
-    out.fixed(&lease.holder.0.to_be_bytes());
-    out.varint(lease.until.0);
-}
-
-/// Reads one back.
-pub(crate) fn read_lease(from: &mut In<'_>) -> Result<Lease> {
-    let holder = NodeId(u64::from_be_bytes(from.array()?));
-    Ok(Lease { holder, until: Time(from.varint()?) })
 }
 
 /// One integer: an id, a count, a time.
