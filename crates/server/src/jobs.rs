@@ -150,7 +150,11 @@ async fn resume_multiparts(store: &Store) {
     loop {
         match store.resume_multiparts().await {
             Ok(0) => {}
-            Ok(resumed) => tracing::debug!(resumed, "going on with multipart uploads"),
+            // Where it is looked for again and again, others may be at work on them.
+            Ok(resumed) if store.is_shared() => {
+                tracing::debug!(resumed, "going on with multipart uploads");
+            }
+            Ok(resumed) => tracing::info!(resumed, "going on with multipart uploads"),
             Err(e) => {
                 tracing::error!(error = %e, "looking for multipart uploads to go on with");
                 sleep(FAILED_PAUSE).await;
