@@ -37,8 +37,10 @@ pub(crate) fn new(body: Body) -> Reply {
 pub(crate) struct Kept {
     /// Its status.
     pub(crate) status: StatusCode,
-    /// Status line and headers.
+    /// Status line and headers, as they are for every request of this kind.
     pub(crate) head: Bytes,
+    /// Headers of this answer alone.
+    pub(crate) own: Vec<u8>,
     /// Its body.
     pub(crate) body: KeptBody,
 }

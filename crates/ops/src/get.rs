@@ -6,8 +6,8 @@ use std::sync::Arc;
 use blobs::{Blob, FileSpan, InFile};
 use bytes::Bytes;
 use catalog::{Read, Witness};
-use futures_util::FutureExt;
-use model::{Account, AccountId, Content, Error, File, FileAttrs, Result, Time, TreePath};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use model::{Account, AccountId, Content, Error, Extent, File, FileAttrs, Result, Time, TreePath};
 
 use crate::{
     Following, Store,
@@ -54,14 +54,15 @@ pub enum Found {
 
 /// A file that is being served. What was opened stays readable, whatever happens to the name meanwhile.
 pub struct Opened {
-    attrs: FileAttrs,
+    attrs: Arc<FileAttrs>,
     bytes: Source,
     manner: Manner,
 }
 
 /// What a request that shows nothing gets under a name, and whether it still does. May be kept.
 pub struct Known {
-    file: File,
+    attrs: Arc<FileAttrs>,
+    content: Content,
     /// Its content, where that was read and is small.
     inline: Option<Bytes>,
     witness: Witness,
@@ -77,6 +78,8 @@ enum Source {
 
 /// How often a file is looked up again when its bytes went away between the lookup and the opening.
 const LOOKUPS_MAX: usize = 3;
+/// Blobs of one file that are opened at the same time.
+const OPENED_AT_ONCE: usize = 32;
 
 impl Store {
     /// Opens the first candidate that names a file the request may read. Without `body` only its attributes are looked
@@ -156,14 +159,18 @@ impl Store {
         };
         let (Looked { file, inline, .. }, witness) =
             self.0.catalog.witnessed_now(look)?.ok().flatten()?;
-        Some(Known { file, inline, witness })
+        let File { attrs, content, .. } = file;
+        Some(Known { attrs: Arc::new(attrs), content, inline, witness })
     }
 
-    /// The file that is known, opened here and now; `None`: that takes waiting, or its bytes are gone.
+    /// The large file that is known, opened here and now; `None`: that takes waiting, its bytes are gone, or it is none.
     pub fn open_now(&self, known: &Known) -> Option<Opened> {
-        let Known { file, inline, .. } = known;
-        let opening = self.open(file.clone(), inline.clone(), Manner::default(), true);
-        opening.now_or_never()?.ok()
+        let Content::Blobs(extents) = &known.content else { return None };
+        let open = |extent: &Extent| self.0.blobs.open(extent.blob).now_or_never()?.ok();
+        let blobs: Vec<_> = extents.iter().map(open).collect::<Option<_>>()?;
+        let blobs = laid_out(extents, blobs).ok()?;
+        let (attrs, manner) = (Arc::clone(&known.attrs), Manner::default());
+        Some(Opened { attrs, bytes: Source::Blobs(blobs), manner })
     }
 
     /// Has the first reading pulled that a remote answers for. Others are not asked about: a request is one request to one
@@ -220,29 +227,28 @@ impl Store {
                 inline
                     .ok_or_else(|| Error::Damaged(format!("inline content {} is missing", id.0)))?,
             ),
-            Content::Blobs(extents) => {
-                let mut opened = Vec::with_capacity(extents.len());
-                let mut offset = 0;
-                for extent in extents {
-                    let blob = self.0.blobs.open(extent.blob).await?;
-                    if blob.len() != extent.len {
-                        let id = extent.blob.to_hex();
-                        return Err(Error::Damaged(format!("blob {id} has another length")));
-                    }
-                    opened.push((offset, blob));
-                    offset += extent.len;
-                }
-                Source::Blobs(opened)
-            }
+            Content::Blobs(extents) => Source::Blobs(self.open_all(&extents).await?),
         };
-        Ok(Opened { attrs: file.attrs, bytes, manner })
+        Ok(Opened { attrs: Arc::new(file.attrs), bytes, manner })
+    }
+
+    /// The blobs of a file, each with the offset it begins at. Several are opened at once: in an object store each takes a
+    /// journey, and a file that came in pieces has as many blobs.
+    async fn open_all(&self, extents: &[Extent]) -> Result<Vec<(u64, Box<dyn Blob>)>> {
+        // Nearly every file is one blob.
+        if let [extent] = extents {
+            return laid_out(extents, [self.0.blobs.open(extent.blob).await?]);
+        }
+        let opening = extents.iter().map(|extent| self.0.blobs.open(extent.blob));
+        let opening = futures_util::stream::iter(opening).buffered(OPENED_AT_ONCE);
+        laid_out(extents, opening.try_collect::<Vec<_>>().await?)
     }
 }
 
 impl Known {
     /// What is known of the file.
     pub fn attrs(&self) -> &FileAttrs {
-        &self.file.attrs
+        &self.attrs
     }
 
     /// The whole content, where that is small and was read.
@@ -252,7 +258,7 @@ impl Known {
 
     /// Whether its content is never small enough to be here.
     pub fn is_large(&self) -> bool {
-        matches!(self.file.content, Content::Blobs(_))
+        matches!(self.content, Content::Blobs(_))
     }
 }
 
@@ -339,6 +345,24 @@ impl Opened {
         let left = usize::try_from(blob.len().saturating_sub(within)).unwrap_or(usize::MAX);
         (left.min(len) > 0).then(|| (&**blob, within, len.min(left)))
     }
+}
+
+/// Each of a file's blobs with the offset it begins at, if they are as long as the record of the file says.
+fn laid_out(
+    extents: &[Extent],
+    blobs: impl IntoIterator<Item = Box<dyn Blob>>,
+) -> Result<Vec<(u64, Box<dyn Blob>)>> {
+    let mut offset = 0;
+    let place = |(extent, blob): (&Extent, Box<dyn Blob>)| {
+        if blob.len() != extent.len {
+            let id = extent.blob.to_hex();
+            return Err(Error::Damaged(format!("blob {id} has another length")));
+        }
+        let begin = offset;
+        offset += extent.len;
+        Ok((begin, blob))
+    };
+    extents.iter().zip(blobs).map(place).collect()
 }
 
 /// What is asked for, by whom, and when the request began.

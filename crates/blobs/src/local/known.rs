@@ -32,6 +32,9 @@ pub(super) const VERIFIED_FOR: Duration = Duration::from_secs(10);
 /// How long a file must have been left alone before anything about it is remembered. File systems note changes in ticks, of
 /// a second on the coarsest: a change in the same tick as the one before it would not show.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// How old a look at a file may be for the sending to begin with it. Less than the tick of any file system, so that what was
+/// settled by then was so when the look was taken, but for this moment.
+const LOOK_GOOD_FOR: Duration = Duration::from_millis(5);
 /// Bytes that are compared in one go: on a thread of the runtime it is held for some 50 µs.
 const GO_BYTES: u64 = 256 * 1024;
 /// Blocks of a file that are remembered, of 64 KiB 16 GiB: 32 KiB of memory. What lies behind is compared each time.
@@ -89,6 +92,23 @@ impl Stamp {
     }
 }
 
+/// A look at a file a moment ago, for the first that asks.
+#[derive(Default)]
+pub(super) struct Look(Mutex<Option<(Stamp, Instant)>>);
+
+impl Look {
+    /// One that was just taken.
+    pub(super) fn new(stamp: Stamp) -> Self {
+        Self(Mutex::new(Some((stamp, Instant::now()))))
+    }
+
+    /// The look, unless it was used, or is too old to be the one that the sending begins with.
+    fn take(&self) -> Option<Stamp> {
+        let (stamp, when) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        (when.elapsed() < LOOK_GOOD_FOR).then_some(stamp)
+    }
+}
+
 /// An open file, and what is known of it.
 pub(super) struct Known {
     pub(super) file: Arc<File>,
@@ -142,18 +162,29 @@ impl Known {
     }
 
     /// Bytes from `offset`, `len` at most and one at least, that are verified now, or can be without waiting for the
-    /// disk. `None` where that would take waiting.
-    pub(super) fn verified_now(&self, offset: u64, len: usize) -> Option<Result<FileSpan>> {
-        self.verified(offset, len, false).transpose()
+    /// disk. `None` where that would take waiting. `look`: at this file.
+    pub(super) fn verified_now(
+        &self,
+        look: &Look,
+        offset: u64,
+        len: usize,
+    ) -> Option<Result<FileSpan>> {
+        self.verified(look.take(), offset, len, false).transpose()
     }
 
     /// The same, waiting for the disk. Blocks.
     pub(super) fn verified_later(&self, offset: u64, len: usize) -> Result<FileSpan> {
-        self.verified(offset, len, true)?
+        self.verified(None, offset, len, true)?
             .ok_or_else(|| Error::Storage(format!("blob {:?}: a read gave up", self.footer.id)))
     }
 
-    fn verified(&self, offset: u64, len: usize, wait: bool) -> Result<Option<FileSpan>> {
+    fn verified(
+        &self,
+        look: Option<Stamp>,
+        offset: u64,
+        len: usize,
+        wait: bool,
+    ) -> Result<Option<FileSpan>> {
         let block_bytes = self.footer.block_bytes();
         let end = match offset.checked_add(len as u64) {
             Some(end) if end <= self.footer.len && len > 0 => end,
@@ -161,7 +192,10 @@ impl Known {
         };
         let first = offset / block_bytes;
         let wanted = end.div_ceil(block_bytes) - first;
-        let stamp = Stamp::of(&self.file).map_err(|e| storage(self.footer.id, &e))?;
+        let stamp = match look {
+            Some(stamp) => stamp,
+            None => Stamp::of(&self.file).map_err(|e| storage(self.footer.id, &e))?,
+        };
         // Asked before anything is compared: only a change after this moment is sure to show.
         let settled = stamp.is_settled();
         let (had, since) = {

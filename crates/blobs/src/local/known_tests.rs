@@ -9,7 +9,7 @@ use std::{
 
 use model::{BlobId, Error, Result, Time};
 
-use super::{Known, SETTLED_AFTER, VERIFIED_FOR};
+use super::{Known, LOOK_GOOD_FOR, Look, SETTLED_AFTER, Stamp, VERIFIED_FOR};
 use crate::{
     Blobs, FileSpan, Local,
     layout::{BLOCK_BYTES, sealed_path},
@@ -47,7 +47,7 @@ impl Fixture {
     }
 
     fn open(&self) -> Result<Arc<Known>> {
-        LocalBlob::open(&self.blobs(), self.id).map(|blob| blob.0)
+        LocalBlob::open(&self.blobs(), self.id).map(|blob| Arc::clone(blob.file()))
     }
 }
 
@@ -86,6 +86,11 @@ fn is_damaged<T>(result: &Result<T>) -> bool {
     matches!(result, Err(Error::Damaged(_)))
 }
 
+/// Without a look that was taken before.
+fn now(known: &Known, at: u64, len: usize) -> Option<Result<FileSpan>> {
+    known.verified_now(&Look::default(), at, len)
+}
+
 /// The whole blob, span by span.
 fn all(known: &Known, wait: bool) -> Result<Vec<u8>> {
     let mut got = Vec::new();
@@ -94,7 +99,7 @@ fn all(known: &Known, wait: bool) -> Result<Vec<u8>> {
         let span = if wait {
             known.verified_later(at, len)?
         } else {
-            known.verified_now(at, len).expect("what was just written is in memory")?
+            now(known, at, len).expect("what was just written is in memory")?
         };
         assert!(span.len > 0 && span.offset == at);
         got.extend(bytes_of(&span));
@@ -116,7 +121,7 @@ async fn spans_are_the_content() {
         let (from, to) = (a.min(b), a.max(b) + 1);
         let span = match chance.below(2) {
             0 => known.verified_later(from as u64, to - from).unwrap(),
-            _ => known.verified_now(from as u64, to - from).unwrap().unwrap(),
+            _ => now(&known, from as u64, to - from).unwrap().unwrap(),
         };
         let got = bytes_of(&span);
         assert!(!got.is_empty() && got.len() <= to - from, "seed {seed}");
@@ -124,7 +129,7 @@ async fn spans_are_the_content() {
     }
     for (from, len) in [(0, 0), (LEN as u64, 1), (0, LEN + 1), (u64::MAX, 2)] {
         assert!(is_damaged(&known.verified_later(from, len)), "{from} {len}");
-        assert!(is_damaged(&known.verified_now(from, len).unwrap()), "{from} {len}");
+        assert!(is_damaged(&now(&known, from, len).unwrap()), "{from} {len}");
     }
 }
 
@@ -145,22 +150,22 @@ async fn what_was_compared_is_remembered_until_the_file_changes_or_time_passes()
     let fixture = Fixture::new().await;
     settle();
     let (path, known) = (fixture.path(), fixture.open().unwrap());
-    let first = known.verified_now(BLOCK + 1, LEN - BLOCK_BYTES - 1).unwrap().unwrap();
+    let first = now(&known, BLOCK + 1, LEN - BLOCK_BYTES - 1).unwrap().unwrap();
     assert_eq!((first.len, remembered(&known)), (4 * BLOCK_BYTES - 1, 4), "one go and no more");
     assert!(all(&known, false).unwrap() == fixture.content);
     assert_eq!(remembered(&known), 8);
-    let whole = known.verified_now(0, LEN).unwrap().unwrap();
+    let whole = now(&known, 0, LEN).unwrap().unwrap();
     assert_eq!(whole.len, LEN, "what is remembered is one span");
 
     let back = Instant::now().checked_sub(VERIFIED_FOR).unwrap();
     known.memory.lock().unwrap().since = back;
-    known.verified_now(LEN as u64 - 1, 1).unwrap().unwrap();
+    now(&known, LEN as u64 - 1, 1).unwrap().unwrap();
     assert_eq!(remembered(&known), 1, "the time is over");
 
     assert!(all(&known, true).unwrap() == fixture.content);
     flip(&path, 3 * BLOCK + 7);
     for _ in 0..2 {
-        assert!(is_damaged(&known.verified_now(3 * BLOCK, 1).unwrap()));
+        assert!(is_damaged(&now(&known, 3 * BLOCK, 1).unwrap()));
         assert!(is_damaged(&known.verified_later(4 * BLOCK - 1, 1)));
         assert!(is_damaged(&all(&known, false)) && is_damaged(&all(&known, true)));
         let before = known.verified_later(0, 3 * BLOCK_BYTES).unwrap();
@@ -171,7 +176,7 @@ async fn what_was_compared_is_remembered_until_the_file_changes_or_time_passes()
     flip(&path, 3 * BLOCK + 7);
     assert!(all(&known, false).unwrap() == fixture.content);
     fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
-    assert!(is_damaged(&known.verified_now(0, 1).unwrap()) && is_damaged(&all(&known, true)));
+    assert!(is_damaged(&now(&known, 0, 1).unwrap()) && is_damaged(&all(&known, true)));
 }
 
 #[tokio::test]
@@ -181,9 +186,9 @@ async fn open_files_are_shared_while_they_are_what_they_were() {
     assert!(fixture.local.open(id).await.is_ok() && files.get(id).is_none(), "too young");
     settle();
     fixture.local.open(id).await.unwrap();
-    let kept = files.get(id).unwrap();
+    let kept = files.get(id).unwrap().0;
     fixture.local.open(id).await.unwrap();
-    assert!(Arc::ptr_eq(&kept, &files.get(id).unwrap()));
+    assert!(Arc::ptr_eq(&kept, &files.get(id).unwrap().0));
 
     // Changed, cut, gone on, replaced, exchanged: each is noticed by whoever opens it next.
     let raw = fs::read(&path).unwrap();
@@ -220,6 +225,22 @@ async fn open_files_are_shared_while_they_are_what_they_were() {
 }
 
 #[tokio::test]
+async fn a_look_is_good_for_one_span_and_a_moment() {
+    let fixture = Fixture::new().await;
+    settle();
+    let known = fixture.open().unwrap();
+    let stamp = Stamp::of(&known.file).unwrap();
+    assert!(all(&known, false).unwrap() == fixture.content);
+    let (used, old) = (Look::new(stamp), Look::new(stamp));
+    assert!(known.verified_now(&used, 0, 1).unwrap().is_ok());
+    std::thread::sleep(LOOK_GOOD_FOR * 2);
+    flip(&fixture.path(), 5);
+    for look in [used, old] {
+        assert!(is_damaged(&known.verified_now(&look, 0, 1).unwrap()));
+    }
+}
+
+#[tokio::test]
 async fn a_removed_file_is_let_go_and_only_some_are_kept() {
     let fixture = Fixture::new().await;
     let mut ids = vec![fixture.id];
@@ -233,8 +254,8 @@ async fn a_removed_file_is_let_go_and_only_some_are_kept() {
     let files = &fixture.local.store.open;
     let kept: Vec<_> = ids.iter().filter(|id| files.get(**id).is_some()).collect();
     assert!((1..=256).contains(&kept.len()), "{}", kept.len());
-    let last = Arc::downgrade(&files.get(ids[300]).unwrap());
-    let before = Arc::downgrade(&files.get(ids[299]).unwrap());
+    let last = Arc::downgrade(&files.get(ids[300]).unwrap().0);
+    let before = Arc::downgrade(&files.get(ids[299]).unwrap().0);
     fixture.local.remove(ids[300]).await.unwrap();
     fixture.local.remove_all(vec![ids[299]]).await.unwrap();
     assert!(last.upgrade().is_none() && before.upgrade().is_none(), "their room is free");

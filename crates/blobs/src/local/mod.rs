@@ -112,13 +112,13 @@ impl Blobs for Local {
 
     fn open(&self, id: BlobId) -> Task<'_, Result<Box<dyn Blob>>> {
         if let Some(known) = self.store.open.get(id) {
-            let blob = Box::new(read::LocalBlob(known)) as Box<dyn Blob>;
+            let blob = Box::new(read::LocalBlob::known(known)) as Box<dyn Blob>;
             return Box::pin(std::future::ready(Ok(blob)));
         }
         let store = Arc::clone(&self.store);
         Box::pin(blocking(move || {
             let blob = read::LocalBlob::open(store.fan.root(), id)?;
-            store.open.keep(id, &blob.0);
+            store.open.keep(id, blob.file());
             Ok(Box::new(blob) as Box<dyn Blob>)
         }))
     }

@@ -13,7 +13,7 @@ use std::{
 use model::BlobId;
 use rustix::process::Resource;
 
-use super::known::{Known, Stamp, VERIFIED_FOR};
+use super::known::{Known, Look, Stamp, VERIFIED_FOR};
 
 /// Files kept open, at most.
 const FILES_MAX: usize = 256;
@@ -35,13 +35,17 @@ impl OpenFiles {
         Self { files: Mutex::default(), max }
     }
 
-    /// The file of a blob, if it is open and as it was when it was opened, which was not long ago.
-    pub(super) fn get(&self, id: BlobId) -> Option<Arc<Known>> {
+    /// The file of a blob, if it is open and as it was when it was opened, which was not long ago; with the look at it that
+    /// says so.
+    pub(super) fn get(&self, id: BlobId) -> Option<(Arc<Known>, Look)> {
         let found = self.lock().get(&id).map(|(opened, known)| (*opened, Arc::clone(known)));
         let (opened, known) = found?;
-        let same = Stamp::of(&known.file).is_ok_and(|now| now == known.stamp && now.is_named());
-        if same && opened.elapsed() < VERIFIED_FOR {
-            return Some(known);
+        if let Ok(now) = Stamp::of(&known.file)
+            && now == known.stamp
+            && now.is_named()
+            && opened.elapsed() < VERIFIED_FOR
+        {
+            return Some((known, Look::new(now)));
         }
         self.forget(id);
         None

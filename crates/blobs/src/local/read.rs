@@ -8,7 +8,7 @@ use std::{fs::File, io::ErrorKind, path::Path, sync::Arc};
 use bytes::Bytes;
 use model::{BlobId, Digest, Error, Result};
 
-use super::known::{Known, Stamp};
+use super::known::{Known, Look, Stamp};
 use crate::{
     Blob, FileSpan, InFile, Task,
     blocks::{cut_short, outside, read_at, storage, too_long, verified},
@@ -17,7 +17,10 @@ use crate::{
 };
 
 /// An open blob. The descriptor keeps the bytes alive after a removal.
-pub(super) struct LocalBlob(pub(super) Arc<Known>);
+pub(super) struct LocalBlob {
+    known: Arc<Known>,
+    look: Look,
+}
 
 impl LocalBlob {
     /// Opens the blob `id` under `blobs`. Blocks.
@@ -34,21 +37,32 @@ impl LocalBlob {
         let raw = read_at(&file, id, footer_at, FOOTER_BYTES as u64)?;
         let raw = raw.first_chunk().ok_or_else(|| cut_short(id))?;
         let footer = Footer::decode(raw, id, file_bytes)?;
-        Ok(Self(Arc::new(Known::new(file, footer, (stamp, settled)))))
+        let known = Arc::new(Known::new(file, footer, (stamp, settled)));
+        Ok(Self { known, look: Look::default() })
+    }
+
+    /// One that is open, which was just looked at.
+    pub(super) fn known((known, look): (Arc<Known>, Look)) -> Self {
+        Self { known, look }
+    }
+
+    /// What is known of it.
+    pub(super) fn file(&self) -> &Arc<Known> {
+        &self.known
     }
 }
 
 impl Blob for LocalBlob {
     fn len(&self) -> u64 {
-        self.0.footer.len
+        self.known.footer.len
     }
 
     fn digest(&self) -> Digest {
-        self.0.footer.digest
+        self.known.footer.digest
     }
 
     fn read(&self, offset: u64, len: usize) -> Task<'_, Result<Bytes>> {
-        let known = Arc::clone(&self.0);
+        let known = Arc::clone(&self.known);
         Box::pin(blocking(move || read(&known.file, &known.footer, offset, len)))
     }
 
@@ -59,11 +73,11 @@ impl Blob for LocalBlob {
 
 impl InFile for LocalBlob {
     fn verified_now(&self, offset: u64, len: usize) -> Option<Result<FileSpan>> {
-        self.0.verified_now(offset, len)
+        self.known.verified_now(&self.look, offset, len)
     }
 
     fn verified(&self, offset: u64, len: usize) -> Task<'_, Result<FileSpan>> {
-        let known = Arc::clone(&self.0);
+        let known = Arc::clone(&self.known);
         Box::pin(blocking(move || known.verified_later(offset, len)))
     }
 }

@@ -105,8 +105,9 @@ impl Shortcut {
         let kept = route::kept(&self.front, self.peer, &asked)?;
         let mut line = Line::of(&self.front, self.peer, asked.method, asked.path)?;
         line.answered(kept.status);
-        let mut head = Vec::with_capacity(kept.head.len() + DATE.len() + 37);
+        let mut head = Vec::with_capacity(kept.head.len() + kept.own.len() + DATE.len() + 37);
         head.extend_from_slice(&kept.head);
+        head.extend_from_slice(&kept.own);
         head.extend_from_slice(DATE);
         head.extend_from_slice(&date());
         head.extend_from_slice(b"\r\n\r\n");

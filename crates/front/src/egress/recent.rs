@@ -21,7 +21,7 @@ use quick_cache::{Equivalent, Weighter, sync::Cache};
 use super::{
     body, candidates,
     conditional::{self, Validators, Verdict},
-    content_range, describe_content, headers,
+    describe_content, headers,
     range::{Span, Wanted},
     ranges, sandbox,
 };
@@ -39,6 +39,8 @@ const ANSWERS: usize = 8192;
 const MARKS: usize = 16 << 10;
 /// Headers of an answer about a file, beside those that every answer has.
 const OWN_HEADERS: usize = 12;
+/// The most bytes of [`part_lines`].
+const PART_LINES_BYTES: usize = 128;
 /// Bytes of an answer beside its names and its content.
 const ANSWER_BYTES: u64 = 3 << 10;
 
@@ -139,6 +141,22 @@ impl Recent {
     }
 }
 
+/// What the head of an answer with a part of a file says of that part.
+fn part_lines(span: Span, size: u64) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(PART_LINES_BYTES);
+    let mut number = itoa::Buffer::new();
+    let mut line = |name: &str, digits: u64| {
+        lines.extend_from_slice(name.as_bytes());
+        lines.extend_from_slice(number.format(digits).as_bytes());
+    };
+    line("Content-Length: ", span.len());
+    line("\r\nContent-Range: bytes ", span.start);
+    line("-", span.end - 1);
+    line("/", size);
+    lines.extend_from_slice(b"\r\n");
+    lines
+}
+
 impl Ready {
     fn new(front: &Front, known: Known) -> Self {
         let (own, sandbox) = (headers::validators(known.attrs()), front.settings.sandbox);
@@ -185,7 +203,8 @@ impl Ready {
         asked: &HeaderMap,
     ) -> Option<Kept> {
         let nothing = || KeptBody::Bytes(Bytes::new());
-        let kept = |status, body| Some(Kept { status, head: self.head(status), body });
+        let kept =
+            |status, body| Some(Kept { status, head: self.head(status), own: Vec::new(), body });
         let size = self.known.attrs().size;
         match conditional::judge(asked, &self.own) {
             Verdict::NotModified => kept(StatusCode::NOT_MODIFIED, nothing()),
@@ -199,12 +218,8 @@ impl Ready {
                 Wanted::Parts(spans) => {
                     let [span] = spans[..] else { return None };
                     let body = self.content(front, files, span)?;
-                    let mut head = Vec::from(self.head(StatusCode::PARTIAL_CONTENT));
-                    let (len, range) = (span.len(), content_range(span, size));
-                    let lines = format!("Content-Length: {len}\r\nContent-Range: {range}\r\n");
-                    head.extend_from_slice(lines.as_bytes());
-                    let status = StatusCode::PARTIAL_CONTENT;
-                    Some(Kept { status, head: head.into(), body })
+                    let own = part_lines(span, size);
+                    Some(Kept { own, ..kept(StatusCode::PARTIAL_CONTENT, body)? })
                 }
                 Wanted::Nothing => None,
             },
