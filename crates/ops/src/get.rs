@@ -239,7 +239,7 @@ impl Store {
         if let [extent] = extents {
             return laid_out(extents, [self.0.blobs.open(extent.blob).await?]);
         }
-        let opening = extents.iter().map(|extent| self.0.blobs.open(extent.blob));
+        let opening: Vec<_> = extents.iter().map(|it| self.0.blobs.open(it.blob)).collect();
         let opening = futures_util::stream::iter(opening).buffered(OPENED_AT_ONCE);
         laid_out(extents, opening.try_collect::<Vec<_>>().await?)
     }
