@@ -41,8 +41,10 @@ impl Script for Same {
     }
 }
 
-/// GETs of files with stamped contents, uniformly at random.
-pub(crate) struct Random4k<'a> {
+/// GETs of files with stamped contents.
+pub(crate) struct Files4k<'a> {
+    /// Uniformly at random; else one after the other, from the first.
+    pub(crate) random: bool,
     /// So many files.
     pub(crate) files: u64,
     /// Appends the path of the file with this number.
@@ -51,13 +53,14 @@ pub(crate) struct Random4k<'a> {
     pub(crate) contents: &'a Stamped,
 }
 
-impl Random4k<'_> {
+impl Files4k<'_> {
     fn file(&self, number: u64) -> u64 {
-        Random::new(number).next() % self.files
+        let number = if self.random { Random::new(number).next() } else { number };
+        number % self.files
     }
 }
 
-impl Script for Random4k<'_> {
+impl Script for Files4k<'_> {
     fn request(&self, number: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(b"GET /");
         out.extend_from_slice(ACCOUNT.as_bytes());

@@ -46,7 +46,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {
         ("GET 1 MiB", "/medium.bin", medium, None, 8, plan.count(8000)),
         (&of_large, "/large.bin", large, None, 1, 6),
         (&of_large, "/large.bin", large, None, 2, 8),
-        ("Range 64 KiB", "/large.bin", large, Some(RANGE), 32, plan.count(100_000)),
+        ("Range 64 KiB", "/large.bin", large, Some(RANGE), 32, plan.count(400_000)),
     ] {
         let script = Long { path: path.to_owned(), seed: SEED, bytes, range };
         let side = |role, name, pid, address| Side { role, name, pid, address, script: &script };

@@ -97,15 +97,15 @@ impl Stamp {
 pub(super) struct Look(Mutex<Option<(Stamp, Instant)>>);
 
 impl Look {
-    /// One that was just taken.
-    pub(super) fn new(stamp: Stamp) -> Self {
-        Self(Mutex::new(Some((stamp, Instant::now()))))
+    /// One that was taken at `when`.
+    pub(super) fn new(stamp: Stamp, when: Instant) -> Self {
+        Self(Mutex::new(Some((stamp, when))))
     }
 
-    /// The look, unless it was used, or is too old to be the one that the sending begins with.
-    fn take(&self) -> Option<Stamp> {
+    /// The look, unless it was used, or is too old `now` to be the one that the sending begins with.
+    fn take(&self, now: Instant) -> Option<Stamp> {
         let (stamp, when) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        (when.elapsed() < LOOK_GOOD_FOR).then_some(stamp)
+        (now.duration_since(when) < LOOK_GOOD_FOR).then_some(stamp)
     }
 }
 
@@ -169,7 +169,7 @@ impl Known {
         offset: u64,
         len: usize,
     ) -> Option<Result<FileSpan>> {
-        self.verified(look.take(), offset, len, false).transpose()
+        self.verified(Some(look), offset, len, false).transpose()
     }
 
     /// The same, waiting for the disk. Blocks.
@@ -180,7 +180,7 @@ impl Known {
 
     fn verified(
         &self,
-        look: Option<Stamp>,
+        look: Option<&Look>,
         offset: u64,
         len: usize,
         wait: bool,
@@ -192,24 +192,25 @@ impl Known {
         };
         let first = offset / block_bytes;
         let wanted = end.div_ceil(block_bytes) - first;
-        let stamp = match look {
+        let now = Instant::now();
+        let stamp = match look.and_then(|look| look.take(now)) {
             Some(stamp) => stamp,
             None => Stamp::of(&self.file).map_err(|e| storage(self.footer.id, &e))?,
         };
-        // Asked before anything is compared: only a change after this moment is sure to show.
-        let settled = stamp.is_settled();
         let (had, since) = {
-            let memory = self.memory_of(stamp);
+            let memory = self.memory_of(stamp, now);
             ((first..first + wanted).take_while(|block| memory.has(*block)).count(), memory.since)
         };
         let mut blocks = Blocks { first, count: had as u64 };
         if had == 0 {
             blocks.count = wanted.min((GO_BYTES / block_bytes).max(1));
+            // Asked before anything is compared: only a change after this moment is sure to show.
+            let settled = stamp.is_settled();
             if !self.compare(blocks, wait)? {
                 return Ok(None);
             }
             if settled {
-                let mut memory = self.memory_of(stamp);
+                let mut memory = self.memory_of(stamp, now);
                 if memory.since == since {
                     (blocks.first..blocks.first + blocks.count).for_each(|block| memory.put(block));
                 }
@@ -220,12 +221,12 @@ impl Known {
         Ok(Some(FileSpan { file: Arc::clone(&self.file), offset, len }))
     }
 
-    /// The memory, emptied if it is too old or of another state of the file than `stamp`.
-    fn memory_of(&self, stamp: Stamp) -> MutexGuard<'_, Memory> {
+    /// The memory, emptied if it is too old `now` or of another state of the file than `stamp`.
+    fn memory_of(&self, stamp: Stamp, now: Instant) -> MutexGuard<'_, Memory> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.stamp != stamp || memory.since.elapsed() >= VERIFIED_FOR {
+        if memory.stamp != stamp || now.duration_since(memory.since) >= VERIFIED_FOR {
             memory.bits.clear();
-            (memory.stamp, memory.since) = (stamp, Instant::now());
+            (memory.stamp, memory.since) = (stamp, now);
         }
         memory
     }

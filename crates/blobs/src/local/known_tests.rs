@@ -231,7 +231,7 @@ async fn a_look_is_good_for_one_span_and_a_moment() {
     let known = fixture.open().unwrap();
     let stamp = Stamp::of(&known.file).unwrap();
     assert!(all(&known, false).unwrap() == fixture.content);
-    let (used, old) = (Look::new(stamp), Look::new(stamp));
+    let [used, old] = [(); 2].map(|()| Look::new(stamp, Instant::now()));
     assert!(known.verified_now(&used, 0, 1).unwrap().is_ok());
     std::thread::sleep(LOOK_GOOD_FOR * 2);
     flip(&fixture.path(), 5);

@@ -40,12 +40,13 @@ impl OpenFiles {
     pub(super) fn get(&self, id: BlobId) -> Option<(Arc<Known>, Look)> {
         let found = self.lock().get(&id).map(|(opened, known)| (*opened, Arc::clone(known)));
         let (opened, known) = found?;
-        if let Ok(now) = Stamp::of(&known.file)
-            && now == known.stamp
-            && now.is_named()
-            && opened.elapsed() < VERIFIED_FOR
+        let now = Instant::now();
+        if now.duration_since(opened) < VERIFIED_FOR
+            && let Ok(stamp) = Stamp::of(&known.file)
+            && stamp == known.stamp
+            && stamp.is_named()
         {
-            return Some((known, Look::new(now)));
+            return Some((known, Look::new(stamp, now)));
         }
         self.forget(id);
         None

@@ -75,13 +75,14 @@ impl Embedded {
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
         let db = open_database(path, options)?;
-        Self::start(db, Room::new(path.to_owned(), options.floor_bytes))
+        let room = Room::new(path.to_owned(), options.floor_bytes);
+        Self::start(db, room, options.rows_bytes)
     }
 
-    fn start(db: DB, room: Room) -> Result<Self> {
+    fn start(db: DB, room: Room, rows_bytes: usize) -> Result<Self> {
         let stamps = Stamps::new();
         let core = Arc::new(Core {
-            recall: Recall::new(Arc::clone(&stamps)),
+            recall: Recall::new(rows_bytes, Arc::clone(&stamps)),
             mark: Mark::open(db.path()),
             stamps,
             db,

@@ -27,6 +27,8 @@ const SCANNED_BLOCK_BYTES: usize = 16 << 10;
 pub struct Options {
     /// Memory for blocks read from disk, indices and filters included.
     pub cache_bytes: usize,
+    /// Memory for rows that readers looked up, ready to be used again.
+    pub rows_bytes: usize,
     /// Memory for changes that are in the log and not yet in tables.
     pub memtable_bytes: usize,
     /// Size of the log after which tables are written so that it can be cut. Opening replays at most about this much.
@@ -44,6 +46,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             cache_bytes: 32 << 20,
+            rows_bytes: 8 << 20,
             memtable_bytes: 48 << 20,
             log_bytes: 64 * MIB,
             background_bytes_per_second: 200 << 20,
@@ -53,20 +56,29 @@ impl Default for Options {
     }
 }
 
-/// The share of the machine's memory that blocks read from disk may take.
-const CACHE_SHARE: u64 = 64;
-/// More for blocks than this gains nothing that was measured.
-const CACHE_BYTES_MAX: u64 = 1 << 30;
+/// The share of the machine's memory that blocks read from disk may take, and the most.
+const CACHE_SHARE: u64 = 16;
+const CACHE_BYTES_MAX: u64 = 4 << 30;
+/// The same for rows that are ready to be used.
+const ROWS_SHARE: u64 = 64;
+const ROWS_BYTES_MAX: u64 = 1 << 30;
 
 impl Options {
     /// The defaults on a machine with so many bytes of memory. A directory of a million files has some 110 MiB of names: in a
     /// cache of 32 MiB most lookups of random ones read, check and unpack a block, which takes as long as all the rest of a
-    /// small GET. The memory is taken as blocks are read, not before.
+    /// small GET; as rows that are ready to be used they take 300 MiB and a tenth of the time of a block that is in memory. The
+    /// memory is taken as names are read, not before.
     pub fn with_memory(bytes: u64) -> Self {
         let own = Self::default();
-        let least = u64::try_from(own.cache_bytes).unwrap_or(u64::MAX);
-        let share = (bytes / CACHE_SHARE).min(CACHE_BYTES_MAX).max(least);
-        Self { cache_bytes: usize::try_from(share).unwrap_or(own.cache_bytes), ..own }
+        let share = |least: usize, part: u64, most: u64| {
+            let share = usize::try_from((bytes / part).min(most)).unwrap_or(least);
+            share.max(least)
+        };
+        Self {
+            cache_bytes: share(own.cache_bytes, CACHE_SHARE, CACHE_BYTES_MAX),
+            rows_bytes: share(own.rows_bytes, ROWS_SHARE, ROWS_BYTES_MAX),
+            ..own
+        }
     }
 
     /// Options of the database as a whole.
@@ -84,7 +96,7 @@ impl Options {
         db.set_bytes_per_sync(MIB);
         // One thread writes: nothing to be concurrent with.
         db.set_allow_concurrent_memtable_write(false);
-        db.set_max_open_files(1024);
+        db.set_max_open_files(open_files());
         // Its own diary: bounded, and quiet.
         db.set_log_level(LogLevel::Warn);
         db.set_keep_log_file_num(4);
@@ -159,13 +171,30 @@ impl Options {
     }
 }
 
+/// The fewest and the most files that are kept open.
+const OPEN_FILES: (u64, u64) = (1024, 16 << 10);
+/// The part of the process's descriptors that they may be.
+const DESCRIPTORS_SHARE: u64 = 8;
+
+/// How many files are kept open. Ten million small files are some 1,500 files of 64 MiB with their contents: one that is not
+/// open is opened and its head read for each lookup.
+fn open_files() -> i32 {
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let share = descriptors.unwrap_or(u64::MAX) / DESCRIPTORS_SHARE;
+    i32::try_from(share.clamp(OPEN_FILES.0, OPEN_FILES.1)).unwrap_or(i32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_cache_follows_the_memory() {
-        let mib = |memory: u64| Options::with_memory(memory << 20).cache_bytes >> 20;
-        assert_eq!([256, 2048, 8192, 1 << 20].map(mib), [32, 32, 128, 1024]);
+        let mib = |memory: u64| {
+            let options = Options::with_memory(memory << 20);
+            (options.cache_bytes >> 20, options.rows_bytes >> 20)
+        };
+        let shares = [(32, 8), (128, 32), (512, 128), (4096, 1024)];
+        assert_eq!([256, 2048, 8192, 1 << 20].map(mib), shares);
     }
 }

@@ -14,12 +14,10 @@ use quick_cache::{Equivalent, Weighter, sync::Cache};
 use crate::rows::keys::Family;
 use crate::witness::Stamps;
 
-/// Memory for rows, in bytes.
-const BYTES_MAX: u64 = 8 << 20;
-/// How many rows that may come to, more or less.
-const ROWS: usize = 32 << 10;
 /// Bytes of a row beside its key and its value.
 const ROW_BYTES: usize = 160;
+/// Bytes of a row, more or less: of a file's name.
+const ROW_BYTES_TYPICAL: u64 = 280;
 /// Longest value that is remembered.
 const VALUE_BYTES_MAX: usize = 1024;
 
@@ -66,9 +64,11 @@ impl Weighter<Key, Row> for Weight {
 }
 
 impl Recall {
-    /// Nothing yet.
-    pub(super) fn new(stamps: Arc<Stamps>) -> Self {
-        Self { rows: Cache::with_weighter(ROWS, BYTES_MAX, Weight), stamps }
+    /// Nothing yet; `bytes` of memory at most.
+    pub(super) fn new(bytes: usize, stamps: Arc<Stamps>) -> Self {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let rows = usize::try_from(bytes / ROW_BYTES_TYPICAL).unwrap_or(usize::MAX);
+        Self { rows: Cache::with_weighter(rows, bytes, Weight), stamps }
     }
 
     /// The last group of changes that is finished: to be asked before a snapshot is taken.
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_row_counts_until_it_is_written() {
         let stamps = Stamps::new();
-        let recall = Recall::new(Arc::clone(&stamps));
+        let recall = Recall::new(8 << 20, Arc::clone(&stamps));
         recall.keep(NAMES, b"k", Some(b"v"), recall.now());
         recall.keep(NAMES, b"absent", None, recall.now());
         assert_eq!(recall.get(NAMES, b"k", recall.now()), Some(Some(Bytes::from_static(b"v"))));
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn an_older_snapshot_gets_nothing_newer() {
         let stamps = Stamps::new();
-        let recall = Recall::new(Arc::clone(&stamps));
+        let recall = Recall::new(8 << 20, Arc::clone(&stamps));
         let old = recall.now();
         write(&stamps, b"k");
         recall.keep(NAMES, b"k", Some(b"new"), recall.now());

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use model::{Error, Result};
-use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, Snapshot};
+use rocksdb::{ColumnFamily, DB, DBPinnableSlice, DBRawIterator, ReadOptions, Snapshot};
 
 use super::fault;
 use super::memory::Memory;
@@ -18,6 +18,7 @@ use super::recall::Recall;
 use crate::Witness;
 use crate::rows::keys::Family;
 use crate::rows::overlay::Overlay;
+use crate::rows::record::has_sum;
 use crate::rows::source::{Cursor, Group, Scan, Source, Visit, merge};
 use crate::witness::Watch;
 
@@ -50,6 +51,19 @@ impl<'a> Frozen<'a> {
         }
     }
 
+    /// Content. RocksDB compares what lies in blob files with a checksum that it computes by a table, which takes as long as
+    /// finding and reading it; whoever reads content compares it with our own sum, by instructions of the CPU. What has no
+    /// such sum is read again, RocksDB's way.
+    fn content(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>> {
+        let family = handle(self.db, Family::Inline)?;
+        let mut unchecked = ReadOptions::default();
+        unchecked.set_verify_checksums(false);
+        match self.snapshot.get_pinned_cf_opt(family, key, unchecked).map_err(fault)? {
+            Some(value) if has_sum(&value) => Ok(Some(value)),
+            _ => self.snapshot.get_pinned_cf(family, key).map_err(fault),
+        }
+    }
+
     /// The database.
     pub(super) fn db(&self) -> &'a DB {
         self.db
@@ -74,7 +88,10 @@ impl Source for Frozen<'_> {
         {
             return row.map(|value| read(&value)).transpose();
         }
-        let value = self.snapshot.get_pinned_cf(handle(self.db, family)?, key).map_err(fault)?;
+        let value = match family {
+            Family::Inline => self.content(key)?,
+            _ => self.snapshot.get_pinned_cf(handle(self.db, family)?, key).map_err(fault)?,
+        };
         if let Some((recall, since)) = self.recall {
             recall.keep(family, key, value.as_deref(), since);
         }

@@ -137,7 +137,7 @@ async fn a_full_disk_is_read_and_not_written() {
     let storage = Storage::new();
     drop(with_root(&|| storage.open()).await);
     let db = open_database(storage.0.path(), Options::default()).unwrap();
-    let full = Embedded::start(db, Room::none(storage.0.path().to_owned())).unwrap();
+    let full = Embedded::start(db, Room::none(storage.0.path().to_owned()), 8 << 20).unwrap();
     let catalog = Catalog::new(Arc::new(full));
     let refused = catalog.write(|tx| tx.put_file(at(ROOT, "f"), &file(1))).await;
     assert_eq!(refused, Err(Error::Full));

@@ -13,7 +13,7 @@ use model::{
 use super::codec::{decode, encode};
 use super::events::Callbacks;
 use super::keys::{self, Family};
-use super::record::{Attrs, DirectoryRow, Entry, FileRow, Number, Payload};
+use super::record::{Attrs, DirectoryRow, Entry, FileRow, Inlined, Number, Payload};
 use super::upload_record::UploadRow;
 use crate::Place;
 use crate::audit::{Index, Row};
@@ -83,7 +83,9 @@ pub(crate) fn stored(row: &Row) -> Option<(Family, Vec<u8>, Vec<u8>)> {
         }
         Row::Directory(account, it) => (Dirs, keys::dir(*account, it.id), encode(it)),
         Row::Inline(account, id, bytes) => {
-            (Inline, keys::inline(*account, *id), encode(&Payload(bytes)))
+            let key = keys::inline(*account, *id);
+            let content = encode(&Inlined::new(&key, bytes));
+            (Inline, key, content)
         }
         Row::Session(token, it) => (Sessions, keys::session(token), encode(it)),
         Row::SessionOf(user, token) => (Sessions, keys::session_of(*user, token), nothing()),
@@ -258,7 +260,7 @@ fn directory(key: &[u8], value: &[u8]) -> Result<Row> {
 
 fn inline(key: &[u8], value: &[u8]) -> Result<Row> {
     let mut k = Key(key);
-    let content = Bytes::copy_from_slice(decode::<Payload<'_>>(value)?.0);
+    let content = Bytes::copy_from_slice(decode::<Inlined<'_>>(value)?.content(key)?);
     Ok(Row::Inline(k.account()?, InlineId(k.u64()?), content))
 }
 

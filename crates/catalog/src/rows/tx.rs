@@ -16,7 +16,7 @@ use model::{
 
 use super::codec::{Record, encode};
 use super::keys::{self, Family};
-use super::record::{Attrs, DirectoryRow, Entry, FileRow, Number, Payload};
+use super::record::{Attrs, DirectoryRow, Entry, FileRow, Inlined, Number, Payload};
 use super::source::Group;
 use super::stored;
 use super::view::View;
@@ -264,7 +264,9 @@ impl<S: Group> Tx for View<S> {
     }
 
     fn put_inline(&mut self, account: AccountId, id: InlineId, bytes: Bytes) -> Result<()> {
-        self.put(Family::Inline, keys::inline(account, id), &Payload(&bytes));
+        let key = keys::inline(account, id);
+        let content = Inlined::new(&key, &bytes);
+        self.put(Family::Inline, key.clone(), &content);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use model::{
 use super::codec::{Record, decode};
 use super::keys::{self, Family};
 use super::recent::Recent;
-use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
+use super::record::{DirectoryRow, Entry, FileRow, Inlined, Number, Payload};
 use super::source::{Ahead, Follow, Scan, Source, Visit};
 use crate::{Place, Read, Witness};
 
@@ -311,8 +311,9 @@ impl<S: Source> Read for View<S> {
     }
 
     fn inline(&mut self, account: AccountId, id: InlineId) -> Result<Option<Bytes>> {
-        self.0.get(Family::Inline, &keys::inline(account, id), |bytes| {
-            Ok(Bytes::copy_from_slice(decode::<Payload<'_>>(bytes)?.0))
+        let key = keys::inline(account, id);
+        self.0.get(Family::Inline, &key, |bytes| {
+            Ok(Bytes::copy_from_slice(decode::<Inlined<'_>>(bytes)?.content(&key)?))
         })
     }
 
