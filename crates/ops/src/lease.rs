@@ -32,8 +32,6 @@ use crate::Store;
 pub(crate) const LOGIN: &str = "login/";
 /// Held by whoever copies blobs: none is removed meanwhile.
 pub(crate) const KEEP: &str = "keep/";
-/// Held by whoever moves the store elsewhere.
-pub(crate) const MOVE: &str = "move";
 /// Held by whoever puts an upload together.
 pub(crate) const JOIN: &str = "join/";
 

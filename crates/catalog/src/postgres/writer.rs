@@ -147,7 +147,9 @@ impl Writer<'_> {
                 snapshot.end();
                 Err(End::Undone(fault))
             }
-            None => self.note(snapshot, overlay, group).and_then(|()| self.commit(snapshot, overlay)),
+            None => {
+                self.note(snapshot, overlay, group).and_then(|()| self.commit(snapshot, overlay))
+            }
         };
         if let Err(End::Undone(Fault::Conflict)) = &end {
             self.gates.use_for(accounts(overlay));

@@ -192,9 +192,8 @@ pub(crate) fn are_noted(rows: &[Row], epoch: u64, look_up: &LookUp<'_>) -> Resul
 
 /// For a source to which lookups are near.
 pub(crate) fn one_by_one(source: &impl Source, places: &[Place]) -> Result<Vec<Option<Bytes>>> {
-    let get = |(family, key): &Place| {
-        source.get(*family, key, |value| Ok(Bytes::copy_from_slice(value)))
-    };
+    let get =
+        |(family, key): &Place| source.get(*family, key, |value| Ok(Bytes::copy_from_slice(value)));
     places.iter().map(get).collect()
 }
 

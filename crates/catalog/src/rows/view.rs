@@ -8,8 +8,8 @@
 use bytes::Bytes;
 use model::{
     Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event, File,
-    FileAttrs, InlineId, Job, JobId, KeyPair, Kind, Lease, Moving, Multipart, Node, Piece, Resolved,
-    Result, Scrub, Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Kind, Lease, Moving, Multipart, Node, Piece,
+    Resolved, Result, Scrub, Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 
 use super::codec::{Record, decode};

@@ -12,7 +12,7 @@
 //! Everything may end at any moment and be done again: rows and blobs that are there already are not copied twice.
 //! Invariants: what was acknowledged at the old place before it was closed is at the new one before that is opened; at no
 //! moment do both take changes. Each attempt marks the new place with a number of its own, and whoever finds another one
-//! there writes nothing any more.
+//! there writes nothing any more: of two attempts the later one goes on, and needs to wait for nothing.
 
 mod compare;
 mod pass;
@@ -23,9 +23,9 @@ use catalog::{Tx, audit::Row};
 use model::{Error, Moving, Result, Stage, Time};
 use tokio::time::Instant;
 
-pub use self::pass::Moved;
-use self::pass::{Mover, Tell};
-use crate::{Store, backoff, lease};
+use self::pass::Mover;
+pub use self::pass::{Moved, Tell};
+use crate::{Store, backoff, lease::Held};
 
 /// What a move is asked for.
 #[derive(Debug, Clone)]
@@ -55,18 +55,17 @@ impl Store {
     /// [`Error::Damaged`] for what cannot be read, at the old place or at the new one; [`Error::Full`],
     /// [`Error::Unavailable`], [`Error::Storage`].
     pub async fn move_to(&self, to: &Store, order: Order, tell: Tell<'_>) -> Result<Moved> {
-        let busy = || Error::Unavailable("another process moves this store".to_owned());
-        let held = Arc::new((self.hold(lease::MOVE).await?.ok_or_else(busy)?, self.hold_blobs().await?));
+        let held = Arc::new(self.hold_blobs().await?);
         let _removals = self.0.removals.read().await;
         let work = Box::pin(self.move_held(to, order, Arc::clone(&held), tell));
-        held.0.run(held.1.run(work)).await??
+        held.run(work).await?
     }
 
     async fn move_held(
         &self,
         to: &Store,
         order: Order,
-        held: Arc<(lease::Held, lease::Held)>,
+        held: Arc<Held>,
         tell: Tell<'_>,
     ) -> Result<Moved> {
         let said = self.moving().await?;
@@ -105,7 +104,7 @@ impl Store {
     async fn make_passes(
         &self,
         mut mover: Mover,
-        held: Arc<(lease::Held, lease::Held)>,
+        held: Arc<Held>,
         tell: Tell<'_>,
     ) -> Result<Moved> {
         mover.copy_blobs(tell).await?;
@@ -199,8 +198,6 @@ impl Store {
     }
 
     async fn end_move(&self, may: fn(Stage) -> Result<()>) -> Result<Moving> {
-        let busy = || Error::Unavailable("another process moves this store".to_owned());
-        let _held = self.hold(lease::MOVE).await?.ok_or_else(busy)?;
         let end = move |tx: &mut dyn Tx| {
             let moving = tx.moving()?.ok_or(Error::NotFound)?;
             may(moving.stage)?;
@@ -235,7 +232,7 @@ impl Store {
         let put = moving.clone();
         let leave = move |tx: &mut dyn Tx| {
             if tx.moving()? != said {
-                return Err(Error::Unavailable("another process moves this store".to_owned()));
+                return Err(Error::Storage("another process moves this store".to_owned()));
             }
             tx.put_moving(Some(&put))
         };

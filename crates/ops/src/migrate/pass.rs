@@ -85,7 +85,7 @@ pub(super) async fn patiently<T: Send + 'static>(
 /// Whether this attempt may still write to the new place.
 fn check_run(tx: &mut dyn Tx, run: u64) -> Result<Moving> {
     let ours = |it: &Moving| it.stage == Stage::Coming && it.epoch == run;
-    let taken = || Error::Unavailable("another process moves into this place".to_owned());
+    let taken = || Error::Storage("another process moves into this place".to_owned());
     tx.moving()?.filter(ours).ok_or_else(taken)
 }
 
@@ -242,7 +242,7 @@ impl Mover {
                 }
             }
             // How far it is is worth no waiting.
-            drop(equal.try_send(so_far));
+            let _ = equal.try_send(so_far);
             Ok(())
         });
         let mut comparing = std::pin::pin!(comparing);
@@ -291,10 +291,10 @@ impl Mover {
 
     /// Makes sure that this attempt does not open the new place any more; `false`: it has.
     pub(super) async fn revoke(&self) -> Result<bool> {
-        let id = self.moving.id;
+        let (id, run) = (self.moving.id, self.run);
         let mark = move |tx: &mut dyn Tx| match tx.moving()? {
             Some(there) if there.stage == Stage::Arrived && there.id == id => Ok(false),
-            Some(there) if there.stage == Stage::Coming => {
+            Some(there) if there.stage == Stage::Coming && there.epoch == run => {
                 tx.put_moving(Some(&Moving { epoch: there.epoch.wrapping_add(1), ..there }))?;
                 Ok(true)
             }
