@@ -1,6 +1,6 @@
 //! The catalog laid open: every index row by row, as it is stored, for those who check that it holds together.
 //!
-//! What lives here: the rows ([`Row`]) and how they are read ([`Audit`]); [`crate::Tx::put_row`] and
+//! What lives here: the rows ([`Row`]), how they are read ([`Audit`]), and which were changed during a move ([`Change`]); [`crate::Tx::put_row`] and
 //! [`crate::Tx::remove_row`] change one row and nothing else. What does not: what must be true of them (operations), and
 //! any rule of [`crate::Tx`]: these are the doors behind its back, for repairs and for tests of what finds damage.
 //!
@@ -9,9 +9,12 @@
 use bytes::Bytes;
 use model::{
     Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Event, File,
-    FileAttrs, InlineId, Job, JobId, KeyPair, Lease, Multipart, Piece, Result, Scrub, Session,
-    Time, TokenHash, UploadId, Usage, User, UserId,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Lease, Moving, Multipart, Piece, Result, Scrub,
+    Session, Time, TokenHash, UploadId, Usage, User, UserId,
 };
+
+use crate::rows::keys::Family;
+use crate::rows::stored;
 
 /// An index: rows of one or a few kinds, in an order of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,6 +162,36 @@ pub enum Row {
     Unread(Index, String, String),
 }
 
+impl Row {
+    /// The place of a row in the order of its index; `None` for one that could not be read.
+    pub fn place(&self) -> Option<Vec<u8>> {
+        stored::stored(self).map(|(_, key, _)| key)
+    }
+
+    /// Whether it says something of the place where a catalog is, or of a process, and nothing of the store that it holds.
+    pub fn stays(&self) -> bool {
+        matches!(
+            self,
+            Row::Format(_) | Row::LastId(_) | Row::Scrub(_) | Row::OrphansSwept(_) | Row::Lease(..)
+        )
+    }
+}
+
+/// Where a row stands that was changed during a move, and the number under which that was noted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub(crate) epoch: u64,
+    pub(crate) family: Family,
+    pub(crate) key: Vec<u8>,
+}
+
+impl Change {
+    /// Whether the row stands in an index.
+    pub fn is_in(&self, index: Index) -> bool {
+        self.family == stored::family(index)
+    }
+}
+
 /// Rows in the order of their index. An error is a fault of storage: there are no more rows, and there may have been.
 pub type Rows<'a> = Box<dyn Iterator<Item = Result<Row>> + 'a>;
 
@@ -171,6 +204,26 @@ pub trait Audit {
     /// # Errors
     /// [`model::Error::Damaged`], [`model::Error::Storage`].
     fn stored(&self, like: &Row) -> Result<Option<Row>>;
+    /// What is said of a move.
+    ///
+    /// # Errors
+    /// [`model::Error::Damaged`], [`model::Error::Storage`].
+    fn moving(&self) -> Result<Option<Moving>>;
+    /// Up to `limit` changes that were noted under numbers up to `up_to`, after `after`.
+    ///
+    /// # Errors
+    /// [`model::Error::Damaged`], [`model::Error::Storage`].
+    fn changes(&self, up_to: u64, after: Option<&Change>, limit: usize) -> Result<Vec<Change>>;
+    /// What stands where these changes were made, here: one answer for each.
+    ///
+    /// # Errors
+    /// [`model::Error::Damaged`], [`model::Error::Storage`].
+    fn rows_at(&self, changes: &[Change]) -> Result<Vec<Option<Row>>>;
+    /// Which of these rows were changed here and noted under a number.
+    ///
+    /// # Errors
+    /// [`model::Error::Damaged`], [`model::Error::Storage`].
+    fn are_noted(&self, rows: &[Row], epoch: u64) -> Result<Vec<bool>>;
 }
 
 /// Work over an [`Audit`].

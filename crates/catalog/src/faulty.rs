@@ -107,6 +107,10 @@ impl WriteJob for FaultyJob {
         self.kept
     }
 
+    fn passes(&self) -> bool {
+        self.job.passes()
+    }
+
     fn finish(self: Box<Self>, durable: Result<()>) {
         let Self { job, kept, shared } = *self;
         // What its rules refused has no effect to be after.

@@ -71,6 +71,10 @@ pub trait WriteJob: Send {
     /// Does the work. May be called again, on a fresh view; only the last result counts. `false`: the work failed its
     /// rules, and whatever it put into `tx` must leave nothing behind.
     fn run(&mut self, tx: &mut dyn Tx) -> bool;
+    /// Whether it is run also where the catalog is closed, because it is moved elsewhere.
+    fn passes(&self) -> bool {
+        false
+    }
     /// Called once, last: whether what `run` put into the transaction is durable. After a `run` that returned `false`
     /// there is nothing to be durable and `durable` is `Ok`.
     fn finish(self: Box<Self>, durable: Result<()>);
@@ -163,15 +167,36 @@ impl Catalog {
     /// undo or stop the transaction.
     ///
     /// # Errors
-    /// What the closure returns (then nothing was changed), or a fault of storage (then a change is durable or not;
+    /// [`Error::Unavailable`] where the catalog is closed because it is moved elsewhere. What the closure returns (then nothing was changed), or a fault of storage (then a change is durable or not;
     /// [`Error::Storage`] does not say which).
     pub async fn write<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
     {
+        self.run_write(work, false).await
+    }
+
+    /// The same, also where the catalog is closed because it is moved elsewhere: for whoever moves it, and for what belongs
+    /// to the place and not to the store.
+    ///
+    /// # Errors
+    /// As [`Catalog::write`].
+    pub async fn write_closed<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
+    {
+        self.run_write(work, true).await
+    }
+
+    async fn run_write<T, F>(&self, work: F, passes: bool) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Tx) -> Result<T> + Send + 'static,
+    {
         let (answer, result) = oneshot::channel();
-        self.0.write(Box::new(WriteWork { work, result: None, answer }));
+        self.0.write(Box::new(WriteWork { work, result: None, answer, passes }));
         result.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -252,6 +277,7 @@ struct WriteWork<T, F> {
     work: F,
     result: Option<Result<T>>,
     answer: oneshot::Sender<Result<T>>,
+    passes: bool,
 }
 
 impl<T, F> WriteJob for WriteWork<T, F>
@@ -264,6 +290,10 @@ where
         let keep = result.is_ok();
         self.result = Some(result);
         keep
+    }
+
+    fn passes(&self) -> bool {
+        self.passes
     }
 
     fn finish(self: Box<Self>, durable: Result<()>) {

@@ -6,11 +6,14 @@
 use bytes::Bytes;
 use model::{
     Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event, File,
-    FileAttrs, InlineId, Job, JobId, KeyPair, Lease, Multipart, Node, Piece, Resolved, Result,
-    Scrub, Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Lease, Moving, Multipart, Node, Piece, Resolved,
+    Result, Scrub, Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 
-use crate::{Witness, audit::Row};
+use crate::{
+    Witness,
+    audit::{Change, Row},
+};
 
 /// A name in a directory: where an entry stands or will stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +163,8 @@ pub trait Read {
     fn orphans_swept(&mut self) -> Result<Option<Time>>;
     /// How far scrubbing is.
     fn scrub(&mut self) -> Result<Option<Scrub>>;
+    /// What is said of a move of the whole.
+    fn moving(&mut self) -> Result<Option<Moving>>;
 }
 
 /// Changes, all or none of which become durable. The catalog keeps indices, numbers and counters right:
@@ -290,4 +295,11 @@ pub trait Tx: Read {
     /// # Errors
     /// [`model::Error::Storage`] for a row that cannot be written.
     fn remove_row(&mut self, row: &Row) -> Result<()>;
+    /// Removes what stands where a change was made elsewhere, likewise.
+    fn remove_at(&mut self, change: &Change) -> Result<()>;
+    /// Sets what is said of a move. It counts for everybody who writes from this transaction on: those that see what was
+    /// said before are durable before it is.
+    fn put_moving(&mut self, moving: Option<&Moving>) -> Result<()>;
+    /// Forgets that changes were noted.
+    fn forget_changes(&mut self, changes: &[Change]) -> Result<()>;
 }

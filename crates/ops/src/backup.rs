@@ -9,14 +9,17 @@ use futures_util::{StreamExt, stream};
 use model::{BlobId, Error, Result, Time};
 use tokio::sync::mpsc;
 
-use crate::{Store, backoff, lease};
+use crate::{
+    Store, backoff,
+    lease::{self, Held},
+};
 
 /// Rows written in one transaction, unless their content is longer than [`ROWS_BYTES`].
-const ROWS_AT_ONCE: usize = 1000;
+pub(crate) const ROWS_AT_ONCE: usize = 1000;
 /// Bytes of small content written in one transaction.
-const ROWS_BYTES: usize = 4 << 20;
+pub(crate) const ROWS_BYTES: usize = 4 << 20;
 /// Blobs handed over at a time.
-const BLOBS_IN_PART: usize = 64;
+pub(crate) const BLOBS_IN_PART: usize = 64;
 /// Blobs copied at the same time.
 const BLOBS_AT_ONCE: usize = 8;
 /// Bytes of a blob read at a time.
@@ -59,10 +62,15 @@ impl Store {
     pub async fn copy_into(&self, to: &Store, tell: impl FnMut(&Copied) + Send) -> Result<Copied> {
         // What the copy refers to stays until it is copied, even if it is deleted meanwhile.
         let _held = self.0.removals.read().await;
+        let held = self.hold_blobs().await?;
+        held.run(Box::pin(self.copy_held(to, tell))).await?
+    }
+
+    /// Tells other nodes to remove no blobs, until the guard is dropped.
+    pub(crate) async fn hold_blobs(&self) -> Result<Held> {
         let name = format!("{}{}-{:016x}", lease::KEEP, self.node(), backoff::random());
         let held = self.hold(&name).await?;
-        let held = held.ok_or_else(|| Error::Unavailable("another copy begins".to_owned()))?;
-        held.run(Box::pin(self.copy_held(to, tell))).await?
+        held.ok_or_else(|| Error::Unavailable("another copy begins".to_owned()))
     }
 
     /// The copy, while no blob is removed. The snapshot is taken after that was so.
@@ -90,26 +98,7 @@ impl Store {
         let mut copied = Copied::default();
         while let Some(part) = coming.recv().await {
             match part {
-                Part::Blobs(ids) => {
-                    let copies = ids.into_iter().map(|id| async move {
-                        self.copy_blob(to, id).await.map(|fate| (id, fate))
-                    });
-                    let mut copies = stream::iter(copies).buffer_unordered(BLOBS_AT_ONCE);
-                    while let Some(done) = copies.next().await {
-                        let (id, fate) = done?;
-                        let (bytes, kept) = match fate {
-                            Fate::Copied(bytes) => (bytes, 0),
-                            Fate::Kept(bytes) => (bytes, 1),
-                            Fate::Damaged(why) => {
-                                copied.damaged.push((id, why));
-                                continue;
-                            }
-                        };
-                        copied.blobs += 1;
-                        copied.blob_bytes += bytes;
-                        copied.kept += kept;
-                    }
-                }
+                Part::Blobs(ids) => self.copy_blobs(to, ids, false, &mut copied).await?,
                 Part::Rows(rows) => {
                     copied.rows += rows.len() as u64;
                     let put = move |tx: &mut dyn catalog::Tx| {
@@ -121,6 +110,52 @@ impl Store {
             tell(&copied);
         }
         Ok(copied)
+    }
+
+    /// Copies some blobs, and counts them; with `deep`, what lies at the other place then is read.
+    pub(crate) async fn copy_blobs(
+        &self,
+        to: &Store,
+        ids: Vec<BlobId>,
+        deep: bool,
+        copied: &mut Copied,
+    ) -> Result<()> {
+        let copies = ids.into_iter().map(|id| async move {
+            let fate = match self.copy_blob(to, id).await? {
+                Fate::Damaged(why) => Fate::Damaged(why),
+                fate if deep => to.read_whole(id).await.map_or_else(damaged, |()| Ok(fate))?,
+                fate => fate,
+            };
+            Ok::<_, Error>((id, fate))
+        });
+        let mut copies = stream::iter(copies).buffer_unordered(BLOBS_AT_ONCE);
+        while let Some(done) = copies.next().await {
+            let (id, fate) = done?;
+            let (bytes, kept) = match fate {
+                Fate::Copied(bytes) => (bytes, 0),
+                Fate::Kept(bytes) => (bytes, 1),
+                Fate::Damaged(why) => {
+                    copied.damaged.push((id, why));
+                    continue;
+                }
+            };
+            copied.blobs += 1;
+            copied.blob_bytes += bytes;
+            copied.kept += kept;
+        }
+        Ok(())
+    }
+
+    /// Reads every byte of a blob, each compared with its checksum.
+    async fn read_whole(&self, id: BlobId) -> Result<()> {
+        let blob = self.0.blobs.open(id).await?;
+        let mut at = 0;
+        while at < blob.len() {
+            let len = usize::try_from(blob.len() - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+            blob.read(at, len).await?;
+            at += len as u64;
+        }
+        Ok(())
     }
 
     /// Copies one blob, verified as it is read and compared as it is sealed.
@@ -155,6 +190,13 @@ impl Store {
     }
 }
 
+fn damaged(e: Error) -> Result<Fate> {
+    match e {
+        Error::Damaged(why) => Ok(Fate::Damaged(why)),
+        e => Err(e),
+    }
+}
+
 /// Sends all there is, blobs first.
 fn lay_out(audit: &dyn Audit, parts: &mpsc::Sender<Part>) -> Result<()> {
     let mut blobs = Vec::new();
@@ -170,11 +212,7 @@ fn lay_out(audit: &dyn Audit, parts: &mpsc::Sender<Part>) -> Result<()> {
     let (mut rows, mut bytes) = (Vec::new(), 0);
     for index in Index::ALL {
         for row in audit.rows(index, None) {
-            let row = row?;
-            if let Row::Unread(index, at, why) = &row {
-                let text = format!("{} at {at}: {why}", index.name());
-                return Err(Error::Damaged(text));
-            }
+            let row = readable(row?)?;
             // How far reading and sweeping this store is, and who does it, says nothing of the copy.
             if let Row::Scrub(_) | Row::OrphansSwept(_) | Row::Lease(..) = &row {
                 continue;
@@ -190,6 +228,16 @@ fn lay_out(audit: &dyn Audit, parts: &mpsc::Sender<Part>) -> Result<()> {
         }
     }
     send(parts, Part::Rows(rows))
+}
+
+/// The row, unless it could not be read.
+pub(crate) fn readable(row: Row) -> Result<Row> {
+    match row {
+        Row::Unread(index, at, why) => {
+            Err(Error::Damaged(format!("{} at {at}: {why}", index.name())))
+        }
+        row => Ok(row),
+    }
 }
 
 fn send(parts: &mpsc::Sender<Part>, part: Part) -> Result<()> {

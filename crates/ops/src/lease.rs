@@ -8,7 +8,8 @@
 //! its time, and given up by its holder when two thirds have passed without a renewal: clocks of nodes may differ by less
 //! than a third (10 seconds), which NTP keeps by far, and no two nodes hold it. Where they differ by more, two do. So a
 //! lease saves work, or keeps an order where that is said, and nothing else: what must be true is looked at again in the
-//! transaction that changes it, whoever holds what.
+//! transaction that changes it, whoever holds what. Leases are of a place and its processes: they are taken and renewed also
+//! where a store is closed because it is moved elsewhere.
 
 use std::{
     collections::HashSet,
@@ -286,7 +287,7 @@ impl Store {
                 }
                 Ok(ours)
             };
-            self.0.catalog.write(again).await
+            self.0.catalog.write_closed(again).await
         };
         tokio::select! {
             // The sender sends nothing: it is dropped.
@@ -317,7 +318,7 @@ impl Store {
             }
             Ok(free)
         };
-        self.0.catalog.write(take).await
+        self.0.catalog.write_closed(take).await
     }
 
     async fn give_back(&self, name: &str) {
@@ -326,7 +327,7 @@ impl Store {
             Some(lease) if lease.holder == node => tx.remove_lease(&owned),
             Some(_) | None => Ok(()),
         };
-        if let Err(error) = self.0.catalog.write(give).await {
+        if let Err(error) = self.0.catalog.write_closed(give).await {
             tracing::warn!(%error, lease = name, "not given back: it runs out");
         }
     }

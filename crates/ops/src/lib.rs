@@ -19,6 +19,7 @@ pub mod lease;
 pub mod link;
 pub mod listing;
 pub mod live;
+pub mod migrate;
 pub mod multipart;
 pub mod namespace;
 mod password;

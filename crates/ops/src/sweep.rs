@@ -95,6 +95,11 @@ fn are_kept(tx: &mut dyn Read, now: Time) -> Result<bool> {
     Ok(tx.leases(lease::KEEP)?.iter().any(|(_, lease)| lease.until > now))
 }
 
+/// Whether the store takes no changes because it is moved elsewhere: what was removed could not be forgotten.
+fn is_closed(tx: &mut dyn Read) -> Result<bool> {
+    Ok(tx.moving()?.is_some_and(|moving| moving.is_closed()))
+}
+
 impl Store {
     /// Removes the bytes of some doomed blobs; returns how many. 0: none is left, or none may be removed now. Where nobody
     /// else has the catalog.
@@ -103,7 +108,10 @@ impl Store {
     /// [`model::Error::Storage`]; what was not removed stays on the list.
     pub async fn sweep_doomed(&self) -> Result<usize> {
         let Ok(_removing) = self.0.removals.try_write() else { return Ok(0) };
-        let doomed = self.0.catalog.read(|tx| tx.doomed(None, BATCH)).await?;
+        let look = |tx: &mut dyn Read| {
+            if is_closed(tx)? { Ok(Vec::new()) } else { tx.doomed(None, BATCH) }
+        };
+        let doomed = self.0.catalog.read(look).await?;
         let gone: Vec<BlobId> = doomed.into_iter().map(|(blob, _)| blob).collect();
         let count = gone.len();
         self.remove_doomed(gone).await?;
@@ -122,7 +130,7 @@ impl Store {
         };
         // One snapshot: whoever begins to copy blobs after it copies none that is doomed in it.
         let look = move |tx: &mut dyn Read| {
-            if are_kept(tx, now)? {
+            if are_kept(tx, now)? || is_closed(tx)? {
                 return Ok((Vec::new(), None));
             }
             let page = tx.doomed(after, BATCH)?;
@@ -174,7 +182,7 @@ impl Store {
             }
             Ok(())
         };
-        self.0.catalog.write(forget).await
+        self.0.catalog.write_closed(forget).await
     }
 
     /// Gives up what processes that died left half-written in a store that other processes write to. Returns how many.

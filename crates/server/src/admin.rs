@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    config::Site,
+    config::{Elsewhere, Site},
+    migrate,
     snapshot::{self, Export},
 };
 
@@ -90,6 +91,13 @@ pub(crate) enum Command {
         to: PathBuf,
         deep: bool,
     },
+    /// The whole store to another place.
+    Migrate {
+        to: Elsewhere,
+        deep: bool,
+    },
+    AbandonMove,
+    Reopen,
     /// Files follow (`crate::import`), put where this user would put them.
     Import {
         user: String,
@@ -125,6 +133,9 @@ async fn execute(
         Command::Export { to, deep } => {
             snapshot::export(store, site, &Export { to, deep }, notes).await
         }
+        Command::Migrate { to, deep } => migrate::run(store, site, (&to, deep), notes).await,
+        Command::AbandonMove => migrate::abandon(store).await.map(Done::from),
+        Command::Reopen => migrate::reopen(store).await.map(Done::from),
         Command::Fsck { deep } => fsck::online(store, deep).await.map(Done::from),
         Command::ScrubStatus => scrub::status(store).await,
         Command::ScrubStart { rate, wait } => scrub::start(store, rate, wait, notes).await,
@@ -194,6 +205,9 @@ async fn answer(store: &Store, command: Command) -> anyhow::Result<Value> {
         Command::Status => Ok(status(store).await),
         Command::Url(command) => url::execute(store, command).await,
         Command::Export { .. }
+        | Command::Migrate { .. }
+        | Command::AbandonMove
+        | Command::Reopen
         | Command::Import { .. }
         | Command::Fsck { .. }
         | Command::ScrubStatus
@@ -208,7 +222,9 @@ async fn status(store: &Store) -> Value {
     let leases: Vec<Value> = leases
         .map(|(name, lease)| json!({ "name": name, "node": lease.holder.to_string() }))
         .collect();
+    let moving = store.moving().await.ok().flatten();
     json!({
+        "move": moving.as_ref().map(migrate::shown),
         "node": store.node().to_string(), "shared": store.is_shared(), "leases": leases,
         "commits": status.catalog.commits, "groups": status.catalog.groups,
         "read_only": status.read_only, "refuses_uploads": status.refuses_uploads,

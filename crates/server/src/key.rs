@@ -81,11 +81,33 @@ pub(crate) fn read(data: &Path) -> anyhow::Result<[u8; 32]> {
 /// Puts a key into `data`, which has none. It is durable when this returns: before anything is encrypted under it, and
 /// after all that it makes readable.
 pub(crate) fn put(data: &Path, key: &[u8; 32]) -> anyhow::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join(NAME))?;
+    put_file(&data.join(NAME), key)
+}
+
+fn put_file(path: &Path, key: &[u8; 32]) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("making {}", path.display()))?;
     file.write_all(Digest(*key).to_hex().as_bytes())?;
     file.sync_all()?;
-    File::open(data)?.sync_all()?;
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Gives the key to a store at another place, which has it already or none.
+pub(crate) fn hand_on(there: &Site, key: &[u8; 32]) -> anyhow::Result<()> {
+    let file = there.key_file.clone().unwrap_or_else(|| there.data.join(NAME));
+    if !file.exists() {
+        return put_file(&file, key);
+    }
+    if read_file(&file)? != *key {
+        bail!("{} is another key than the one of the store that is moved", file.display());
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod import;
 mod jobs;
 mod key;
 mod logging;
+mod migrate;
 mod process;
 mod serve;
 mod snapshot;
@@ -92,6 +93,7 @@ async fn open_beside(site: &Site, wiring: Wiring) -> anyhow::Result<Opened> {
     if (site.is_shared() || site.key_file.is_some()) && !store.is_right_key().await? {
         bail!("the key is not the one that this catalog's secrets are encrypted under");
     }
+    migrate::refuse_incomplete(&store).await?;
     Ok(Opened { store, _lock: None })
 }
 

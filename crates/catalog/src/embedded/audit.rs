@@ -2,13 +2,14 @@
 //!
 //! What does not live here: what rows mean (`crate::rows::stored`).
 
-use model::Result;
+use model::{Moving, Result};
 use rocksdb::{DBRawIterator, ReadOptions};
 
 use super::fault;
 use super::source::{Frozen, handle};
-use crate::audit::{Audit, Index, Row, Rows};
+use crate::audit::{Audit, Change, Index, Row, Rows};
 use crate::rows::keys::{self, Family};
+use crate::rows::moving;
 use crate::rows::source::Source;
 use crate::rows::stored;
 
@@ -58,6 +59,22 @@ impl Audit for Frozen<'_> {
         let Some((at, key, _)) = stored::stored(like) else { return Ok(None) };
         let Some(index) = stored::index(at) else { return Ok(None) };
         self.get(at, &key, |value| Ok(stored::read(index, &key, value)))
+    }
+
+    fn moving(&self) -> Result<Option<Moving>> {
+        moving::door(self)
+    }
+
+    fn changes(&self, up_to: u64, after: Option<&Change>, limit: usize) -> Result<Vec<Change>> {
+        moving::changes(self, up_to, after, limit)
+    }
+
+    fn rows_at(&self, changes: &[Change]) -> Result<Vec<Option<Row>>> {
+        moving::rows_at(changes, &|places| moving::one_by_one(self, places))
+    }
+
+    fn are_noted(&self, rows: &[Row], epoch: u64) -> Result<Vec<bool>> {
+        moving::are_noted(rows, epoch, &|places| moving::one_by_one(self, places))
     }
 }
 

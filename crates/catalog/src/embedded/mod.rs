@@ -19,10 +19,10 @@ mod tests;
 mod writer;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use model::{Error, Result};
+use model::{Error, Moving, Result};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, WriteOptions};
 
@@ -36,6 +36,7 @@ use crate::audit::AuditJob;
 use crate::queue::Queue;
 use crate::rows::codec::{decode, encode};
 use crate::rows::keys::{self, Family};
+use crate::rows::moving;
 use crate::rows::record::Number;
 use crate::rows::view::View;
 use crate::witness::Stamps;
@@ -61,6 +62,8 @@ struct Core {
     recall: Recall,
     commits: AtomicU64,
     groups: AtomicU64,
+    /// Whether the catalog is closed, because it is moved.
+    closed: AtomicBool,
     /// Why nothing is written any more.
     stopped: OnceLock<String>,
 }
@@ -81,6 +84,7 @@ impl Embedded {
 
     fn start(db: DB, room: Room, rows_bytes: usize) -> Result<Self> {
         let stamps = Stamps::new();
+        let door = moving::door(&Frozen::new(&db))?;
         let core = Arc::new(Core {
             recall: Recall::new(rows_bytes, Arc::clone(&stamps)),
             mark: Mark::open(db.path()),
@@ -89,8 +93,10 @@ impl Embedded {
             room,
             commits: AtomicU64::new(0),
             groups: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
             stopped: OnceLock::new(),
         });
+        core.set_door(door.as_ref());
         let writing = Arc::clone(&core);
         Ok(Self { writer: Queue::start(move |jobs| writer::run(&writing, jobs))?, core })
     }
@@ -156,6 +162,9 @@ impl Engine for Embedded {
     }
 
     fn check_writable(&self) -> Result<()> {
+        if self.core.closed.load(Ordering::Relaxed) {
+            return Err(moving::closed());
+        }
         self.core.check_writable()
     }
 }
@@ -170,6 +179,10 @@ impl Core {
     fn count(&self, commits: u64) {
         self.commits.fetch_add(commits, Ordering::Relaxed);
         self.groups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn set_door(&self, door: Option<&Moving>) {
+        self.closed.store(door.is_some_and(Moving::is_closed), Ordering::Relaxed);
     }
 
     /// After a failed sync the kernel may call the next one good although the data are gone: a write that failed is

@@ -152,7 +152,7 @@ impl Options {
             // Scanned: longer blocks are fewer reads and fewer checks for a page, and compress better.
             Family::Numbers => table.set_block_size(SCANNED_BLOCK_BYTES),
             // Too small to matter.
-            Family::Meta | Family::Doomed | Family::Events | Family::Jobs => {}
+            Family::Meta | Family::Doomed | Family::Events | Family::Jobs | Family::Moves => {}
         }
         cf.set_block_based_table_factory(&table);
         cf.set_compression_type(DBCompressionType::Lz4);

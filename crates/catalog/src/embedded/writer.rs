@@ -12,7 +12,7 @@
 
 use std::sync::mpsc::Receiver;
 
-use model::Result;
+use model::{Moving, Result};
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::Core;
@@ -20,6 +20,7 @@ use super::memory::Memory;
 use super::source::{Pending, handle};
 use crate::queue::{self, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Job, Outcome, tell};
 use crate::rows::keys::Family;
+use crate::rows::moving;
 use crate::rows::overlay::Overlay;
 use crate::rows::view::View;
 
@@ -64,15 +65,33 @@ impl<'a> Batch<'a> {
             tell(job, Err(e.clone()));
             return;
         }
-        let mut view =
-            View(Pending { db: &core.db, overlay: &mut self.overlay, memory: self.memory });
+        let mut view = self.view(core);
+        if let Err(e) = moving::check(job.as_ref(), &view) {
+            tell(job, Err(e));
+            return;
+        }
         let outcome = queue::run(job.as_mut(), &mut view);
         self.jobs.push((job, outcome));
     }
 
+    fn view<'v>(&'v mut self, core: &'v Core) -> View<Pending<'v>> {
+        View(Pending { db: &core.db, overlay: &mut self.overlay, memory: self.memory })
+    }
+
+    /// Notes what the group changes, if the catalog is moved, and writes it.
+    fn write(&mut self, core: &Core) -> Result<()> {
+        let door = moving::door(&self.view(core).0)?;
+        if let Some(epoch) = door.as_ref().and_then(Moving::noted_under) {
+            moving::note(&mut self.overlay, epoch);
+        }
+        write(core, &self.overlay)?;
+        core.set_door(door.as_ref());
+        Ok(())
+    }
+
     /// Makes the group durable and tells every job.
-    fn commit(self, core: &Core) {
-        let written = if self.overlay.is_empty() { Ok(()) } else { write(core, &self.overlay) };
+    fn commit(mut self, core: &Core) {
+        let written = if self.overlay.is_empty() { Ok(()) } else { self.write(core) };
         let kept = self.jobs.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Kept)).count();
         match &written {
             Ok(()) => self.memory.written(&self.overlay),

@@ -7,14 +7,15 @@
 
 use std::cell::Cell;
 
-use model::Result;
+use model::{Moving, Result};
 
 use super::line::Line;
 use super::snapshot::{Snapshot, key_and_value};
 use super::sql::{self, Query};
 use super::tables::{self, Table};
-use crate::audit::{Audit, Index, Row, Rows};
+use crate::audit::{Audit, Change, Index, Row, Rows};
 use crate::rows::keys;
+use crate::rows::moving;
 use crate::rows::source::Source;
 use crate::rows::stored;
 
@@ -70,6 +71,22 @@ impl Audit for Frozen<'_> {
         let Some((at, key, _)) = stored::stored(like) else { return Ok(None) };
         let Some(index) = stored::index(at) else { return Ok(None) };
         self.snapshot.get(at, &key, |value| Ok(stored::read(index, &key, value)))
+    }
+
+    fn moving(&self) -> Result<Option<Moving>> {
+        moving::door(&self.snapshot)
+    }
+
+    fn changes(&self, up_to: u64, after: Option<&Change>, limit: usize) -> Result<Vec<Change>> {
+        moving::changes(&self.snapshot, up_to, after, limit)
+    }
+
+    fn rows_at(&self, changes: &[Change]) -> Result<Vec<Option<Row>>> {
+        moving::rows_at(changes, &|places| self.snapshot.look_up_all(places))
+    }
+
+    fn are_noted(&self, rows: &[Row], epoch: u64) -> Result<Vec<bool>> {
+        moving::are_noted(rows, epoch, &|places| self.snapshot.look_up_all(places))
     }
 }
 

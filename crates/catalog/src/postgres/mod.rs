@@ -3,13 +3,14 @@
 //! What lives here: opening and closing, and the way of a job to the threads that read or to the one that writes. What
 //! does not: what is stored, and the lookups and changes made of it (`crate::rows`), where the database is (`target`), the
 //! way there (`line`, `fault`), tables and statements (`tables`, `sql`, `schema`), rows in a transaction (`snapshot`,
-//! `pending`), the group commit (`writer`).
+//! `pending`, `door`), the group commit (`writer`).
 //!
 //! Invariants: nothing is kept in memory from one transaction to the next but ids that were taken for this node alone, so
 //! no node ever sees an older state than was acknowledged to anybody; whatever becomes of the database, nothing hangs,
 //! nothing panics, and the engine goes on by itself when it is back.
 
 mod audit;
+mod door;
 mod fault;
 mod gate;
 mod ids;
@@ -25,8 +26,9 @@ mod target;
 mod tests;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use model::Result;
 
@@ -36,11 +38,15 @@ use self::readers::Readers;
 use self::target::Target;
 use crate::audit::AuditJob;
 use crate::queue::Queue;
+use crate::rows::moving;
 use crate::rows::overlay::Overlay;
 use crate::{Engine, ReadJob, Stats, WriteJob};
 
 /// The format of keys and records this release writes; the tables have versions of their own.
 const FORMAT: u64 = 1;
+
+/// After a group saw that the catalog is closed, uploads are refused before they come, for so long; then one looks again.
+const CLOSED_FOR: Duration = Duration::from_secs(1);
 
 /// How a database is used.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +76,8 @@ struct Core {
     commits: AtomicU64,
     groups: AtomicU64,
     conflicts: AtomicU64,
+    /// When a group last saw that the catalog is closed; `None`: the last one saw that it is not.
+    closed: Mutex<Option<Instant>>,
 }
 
 impl Postgres {
@@ -96,6 +104,7 @@ impl Postgres {
             commits: AtomicU64::new(0),
             groups: AtomicU64::new(0),
             conflicts: AtomicU64::new(0),
+            closed: Mutex::new(None),
         });
         let writing = Arc::clone(&core);
         let writer = Queue::start(move |jobs| writer::run(&writing, jobs))?;
@@ -139,7 +148,7 @@ impl Engine for Postgres {
     }
 
     fn stats(&self) -> Stats {
-        let Core { shared, commits, groups, conflicts } = &*self.core;
+        let Core { shared, commits, groups, conflicts, .. } = &*self.core;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             commits: read(commits),
@@ -152,6 +161,10 @@ impl Engine for Postgres {
     }
 
     fn check_writable(&self) -> Result<()> {
+        let seen = *self.core.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_some_and(|seen| seen.elapsed() < CLOSED_FOR) {
+            return Err(moving::closed());
+        }
         self.core.shared.check()
     }
 }
@@ -160,6 +173,11 @@ impl Core {
     fn count(&self, commits: u64) {
         self.commits.fetch_add(commits, Ordering::Relaxed);
         self.groups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn set_closed(&self, closed: bool) {
+        let seen = closed.then(Instant::now);
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
     fn count_conflict(&self) {

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use model::{AccountId, DirId, Error, Result, TreePath};
 use tokio_postgres::Row;
 
+use super::door;
 use super::fault::Fault;
 use super::line::{ANSWER, Line, Statement};
 use super::sql::{self, Query, Walk};
@@ -42,13 +43,20 @@ pub(super) struct Snapshot<'a> {
     rows: RefCell<[HashMap<Vec<u8>, Known>; Family::COUNT]>,
     fault: RefCell<Option<Fault>>,
     limit: Duration,
+    /// Whether the door is locked for sharing, with the first journey (`door`).
+    door: bool,
 }
 
 impl<'a> Snapshot<'a> {
     /// The state as it will be when the first row is asked for.
     pub(super) fn new(line: &'a Line, begin: &'static str) -> Self {
         let (begun, rows, fault) = Default::default();
-        Self { line, begin, begun, rows, fault, limit: ANSWER }
+        Self { line, begin, begun, rows, fault, limit: ANSWER, door: false }
+    }
+
+    /// The same, for a transaction that writes.
+    pub(super) fn through_the_door(line: &'a Line, begin: &'static str) -> Self {
+        Self { door: true, ..Self::new(line, begin) }
     }
 
     /// The same, for what may take long.
@@ -88,10 +96,10 @@ impl<'a> Snapshot<'a> {
         if let Some(fault) = self.fault() {
             return Err(fault.error());
         }
-        let statements: Vec<Statement<'_>> = queries
-            .iter()
-            .map(|query| Statement { sql: &query.sql, values: &query.values })
-            .collect();
+        let locks = self.door && !self.begun.get();
+        let lock = locks.then_some(Statement { sql: door::LOCK, values: &[] });
+        let asked = queries.iter().map(|it| Statement { sql: &it.sql, values: &it.values });
+        let statements: Vec<Statement<'_>> = lock.into_iter().chain(asked).collect();
         let mut again = self.line.is_connected() && !self.begun.get();
         loop {
             let sent = self
@@ -99,8 +107,11 @@ impl<'a> Snapshot<'a> {
                 .connect()
                 .and_then(|()| self.line.send(self.beginning(), &statements, None, self.limit));
             match sent {
-                Ok(rows) => {
+                Ok(mut rows) => {
                     self.begun.set(true);
+                    if locks {
+                        self.keep_door(&rows.remove(0))?;
+                    }
                     return Ok(rows);
                 }
                 // An idle connection may have ended long ago; nothing was read over it yet.
@@ -120,7 +131,7 @@ impl<'a> Snapshot<'a> {
         self.rows.borrow()[family as usize].get(key).cloned()
     }
 
-    fn keep(&self, family: Family, key: Vec<u8>, row: Known) {
+    pub(super) fn keep(&self, family: Family, key: Vec<u8>, row: Known) {
         self.rows.borrow_mut()[family as usize].insert(key, row);
     }
 
@@ -412,7 +423,7 @@ fn id(stored: i64) -> DirId {
     DirId(stored.cast_unsigned())
 }
 
-fn strange() -> Error {
+pub(super) fn strange() -> Error {
     Error::Damaged("the database's answer does not fit what was asked".to_owned())
 }
 
@@ -420,7 +431,7 @@ fn wrong(e: tokio_postgres::Error) -> Error {
     Error::Damaged(format!("a column of the database: {e}"))
 }
 
-fn int(row: &Row, i: usize) -> Result<i64> {
+pub(super) fn int(row: &Row, i: usize) -> Result<i64> {
     row.try_get(i).map_err(wrong)
 }
 
@@ -428,7 +439,7 @@ fn optional_int(row: &Row, i: usize) -> Result<Option<i64>> {
     row.try_get(i).map_err(wrong)
 }
 
-fn bytes(row: &Row, i: usize) -> Result<Bytes> {
+pub(super) fn bytes(row: &Row, i: usize) -> Result<Bytes> {
     row.try_get::<_, &[u8]>(i).map(Bytes::copy_from_slice).map_err(wrong)
 }
 

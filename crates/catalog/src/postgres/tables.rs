@@ -12,7 +12,7 @@
 use model::{Error, Result};
 use sha2::{Digest as _, Sha256};
 
-use crate::rows::keys::Family;
+use crate::rows::keys::{CHANGE_HASH_BYTES, Family};
 
 /// Bytes of the hash that stands for a name in an index: a collision is as hard to find as one of SHA-1 was meant to be.
 const NAME_HASH_BYTES: usize = 20;
@@ -128,9 +128,17 @@ static JOBS_DUE: Table = table(
 );
 static JOBS: Table =
     table("jobs", Family::Jobs, Some(b'j'), &[("account", Part::U32), ("number", Part::U64)]);
+/// What is said of a move: one row, always there, which groups lock.
+pub(super) static DOOR: Table = table("door", Family::Moves, Some(b'd'), &[("id", Part::U32)]);
+static CHANGES: Table = table(
+    "changes",
+    Family::Moves,
+    Some(b'j'),
+    &[("epoch", Part::U64), ("hash", Part::Bytes(CHANGE_HASH_BYTES))],
+);
 
 /// All of them; those of one family in the order of their letters.
-pub(super) static ALL: [&Table; 18] = [
+pub(super) static ALL: [&Table; 20] = [
     &META,
     &NAMES,
     &NUMBERS,
@@ -149,6 +157,8 @@ pub(super) static ALL: [&Table; 18] = [
     &JOB_COUNTS,
     &JOBS_DUE,
     &JOBS,
+    &DOOR,
+    &CHANGES,
 ];
 
 const fn table(

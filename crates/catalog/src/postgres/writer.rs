@@ -16,7 +16,7 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
-use model::{AccountId, Error, Result};
+use model::{AccountId, Error, Moving, Result};
 
 use super::Core;
 use super::fault::Fault;
@@ -27,6 +27,7 @@ use super::pending::{Missing, Mode, Pending, flush, statements};
 use super::snapshot::Snapshot;
 use crate::queue::{self, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Job, Outcome, tell};
 use crate::rows::keys::{Family, LAST_ID};
+use crate::rows::moving;
 use crate::rows::overlay::Overlay;
 use crate::rows::view::View;
 
@@ -78,6 +79,8 @@ enum End {
     Undone(Fault),
     /// Nobody knows whether it was done.
     Unknown(String),
+    /// Nothing was done: the catalog is closed.
+    Closed,
 }
 
 impl Writer<'_> {
@@ -99,6 +102,12 @@ impl Writer<'_> {
                 End::Unknown(why) => {
                     let why = format!("the database did not say whether it was done: {why}");
                     return refuse(group, &Error::Unavailable(why));
+                }
+                End::Closed => {
+                    let (passing, refused) = group.into_iter().partition(|job| job.passes());
+                    refuse(refused, &moving::closed());
+                    group = passing;
+                    continue;
                 }
                 End::Undone(fault) => fault,
             };
@@ -128,17 +137,19 @@ impl Writer<'_> {
 
     /// Runs as many jobs as make a group, from the first on, and commits them.
     fn attempt(&self, group: &mut [Job]) -> End {
-        let snapshot = Snapshot::new(&self.line, WRITE);
+        let snapshot = Snapshot::through_the_door(&self.line, WRITE);
         let (overlay, missing) = (Overlay::default(), Missing::default());
         let mut view = View(Pending { snapshot, overlay, ids: &self.ids, missing });
         let outcomes = run_all(group, &mut view);
-        let Pending { snapshot, overlay, .. } = &view.0;
+        let Pending { snapshot, overlay, .. } = &mut view.0;
         let end = match snapshot.fault() {
             Some(fault) => {
                 snapshot.end();
                 Err(End::Undone(fault))
             }
-            None => self.commit(snapshot, overlay),
+            None => {
+                self.note(snapshot, overlay, group).and_then(|()| self.commit(snapshot, overlay))
+            }
         };
         if let Err(End::Undone(Fault::Conflict)) = &end {
             self.gates.use_for(accounts(overlay));
@@ -156,6 +167,33 @@ impl Writer<'_> {
             }
             Err(end) => end,
         }
+    }
+
+    /// Looks at the door, which the transaction holds, and notes what the group changes if the catalog is moved.
+    fn note(
+        &self,
+        snapshot: &Snapshot<'_>,
+        overlay: &mut Overlay,
+        group: &[Job],
+    ) -> std::result::Result<(), End> {
+        if overlay.is_empty() && !snapshot.has_begun() {
+            return Ok(());
+        }
+        let undone = |error| {
+            snapshot.end();
+            End::Undone(snapshot.fault().unwrap_or(Fault::Refused(error)))
+        };
+        let door = snapshot.door(overlay).map_err(undone)?;
+        let closed = door.as_ref().is_some_and(Moving::is_closed);
+        self.core.set_closed(closed);
+        if closed && !group.iter().all(|job| job.passes()) {
+            snapshot.end();
+            return Err(End::Closed);
+        }
+        if let Some(epoch) = door.as_ref().and_then(Moving::noted_under) {
+            moving::note(overlay, epoch);
+        }
+        Ok(())
     }
 
     fn commit(&self, snapshot: &Snapshot<'_>, overlay: &Overlay) -> std::result::Result<(), End> {

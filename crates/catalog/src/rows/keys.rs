@@ -25,6 +25,8 @@
 //! | `jobs` | `j`, account, number | a job's record |
 //! | | `d`, time, account, number | nothing: the job may be begun at that time |
 //! | | `c`, account | how many of its jobs are unfinished |
+//! | `moves` | `d`, 0 | what is said of a move of the whole |
+//! | | `j`, epoch, hash | where a row stands that was changed during a move |
 
 use model::{
     AccountId, BlobId, CallbackId, Digest, DirId, InlineId, JobId, Kind, Time, TokenHash, UploadId,
@@ -60,11 +62,13 @@ pub(crate) enum Family {
     Events,
     /// Transfers from other servers.
     Jobs,
+    /// A move of the whole, and what was changed during it: nothing that the store itself consists of.
+    Moves,
 }
 
 impl Family {
     /// How many there are.
-    pub(crate) const COUNT: usize = 12;
+    pub(crate) const COUNT: usize = 13;
     /// All of them; each at the place its number says.
     pub(crate) const ALL: [Family; Self::COUNT] = [
         Family::Meta,
@@ -79,6 +83,7 @@ impl Family {
         Family::Pieces,
         Family::Events,
         Family::Jobs,
+        Family::Moves,
     ];
 
     /// Its name on disk.
@@ -96,6 +101,7 @@ impl Family {
             Family::Pieces => "pieces",
             Family::Events => "events",
             Family::Jobs => "jobs",
+            Family::Moves => "moves",
         }
     }
 }
@@ -366,6 +372,28 @@ pub(crate) fn job_due_of(key: &[u8]) -> Option<(Time, JobId)> {
 /// How many of an account's jobs are unfinished, in [`Family::Jobs`].
 pub(crate) fn job_count(account: AccountId) -> Vec<u8> {
     join([b"c", &account.0.to_be_bytes()])
+}
+
+/// What is said of a move, in [`Family::Moves`].
+pub(crate) const DOOR: &[u8] = b"d\0\0\0\0";
+/// What the keys of changed rows begin with, in [`Family::Moves`].
+const CHANGES: &[u8] = b"j";
+/// Bytes of the hash that stands for where a changed row is.
+pub(crate) const CHANGE_HASH_BYTES: usize = 20;
+
+/// What the keys of rows begin with that were changed in an epoch of a move, in [`Family::Moves`].
+pub(crate) fn changes(epoch: u64) -> Vec<u8> {
+    join([CHANGES, &epoch.to_be_bytes()])
+}
+
+/// A row that was changed, in [`Family::Moves`].
+pub(crate) fn change(epoch: u64, hash: &[u8; CHANGE_HASH_BYTES]) -> Vec<u8> {
+    join([&changes(epoch), hash])
+}
+
+/// The epoch in a key of a changed row.
+pub(crate) fn change_epoch(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.strip_prefix(CHANGES)?.first_chunk()?))
 }
 
 /// The first key after all that begin with `prefix`, which does not consist of `0xff` alone.

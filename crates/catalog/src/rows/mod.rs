@@ -2,7 +2,7 @@
 //!
 //! What lives here: the layout of keys (`keys`) and values (`record`, `upload_record`, `scrub`, `codec`), lookups
 //! (`view`) and changes (`tx`) over any [`source::Source`] of rows, both for multipart uploads (`uploads`), callbacks
-//! (`events`) and transfers (`jobs`), rows as checks see them (`stored`), and the changes of a group that are not
+//! (`events`) and transfers (`jobs`), rows as checks see them (`stored`), a move of the whole (`moving`), and the changes of a group that are not
 //! durable yet (`overlay`). What does not: where rows are kept, and how a group of changes becomes durable; these are
 //! the engines' own.
 //!
@@ -13,6 +13,7 @@ pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 mod lease;
+pub(crate) mod moving;
 pub(crate) mod overlay;
 mod recent;
 pub(crate) mod record;

@@ -132,6 +132,8 @@ pub(crate) fn read(index: Index, key: &[u8], value: &[u8]) -> Row {
         Family::Pieces => piece(key, value),
         Family::Events => event(key, value),
         Family::Jobs => job(key, value),
+        // No index has them.
+        Family::Moves => Err(unknown()),
     };
     let row = row.and_then(|row| match stored(&row) {
         // The record names itself, and must name the key it stands under.

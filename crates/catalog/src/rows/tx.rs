@@ -10,17 +10,21 @@
 use bytes::Bytes;
 use model::{
     Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event, File,
-    InlineId, Job, JobId, KeyPair, Kind, Lease, Multipart, Piece, Result, Session, Time, TokenHash,
-    UploadId, Usage, User,
+    InlineId, Job, JobId, KeyPair, Kind, Lease, Moving, Multipart, Piece, Result, Session, Time,
+    TokenHash, UploadId, Usage, User,
 };
 
 use super::codec::{Record, encode};
 use super::keys::{self, Family};
+use super::moving;
 use super::record::{Attrs, DirectoryRow, Entry, FileRow, Inlined, Number, Payload};
 use super::source::Group;
 use super::stored;
 use super::view::View;
-use crate::{Place, Read, Tx, audit::Row};
+use crate::{
+    Place, Read, Tx,
+    audit::{Change, Row},
+};
 
 impl<S: Group> View<S> {
     /// Sets a key's record.
@@ -374,6 +378,22 @@ impl<S: Group> Tx for View<S> {
     fn remove_row(&mut self, row: &Row) -> Result<()> {
         let (family, key, _) = stored::stored(row).ok_or_else(no_row)?;
         self.remove(family, key);
+        Ok(())
+    }
+
+    fn remove_at(&mut self, change: &Change) -> Result<()> {
+        self.remove(change.family, change.key.clone());
+        Ok(())
+    }
+
+    fn put_moving(&mut self, moving: Option<&Moving>) -> Result<()> {
+        let (key, value) = (keys::DOOR.to_vec(), moving::door_value(moving));
+        self.0.overlay().put(Family::Moves, key, value);
+        Ok(())
+    }
+
+    fn forget_changes(&mut self, changes: &[Change]) -> Result<()> {
+        changes.iter().for_each(|change| self.remove(Family::Moves, change.noted_at()));
         Ok(())
     }
 }

@@ -8,8 +8,8 @@
 use bytes::Bytes;
 use model::{
     Account, AccountId, BlobId, Callback, CallbackId, Digest, DirId, Directory, Error, Event, File,
-    FileAttrs, InlineId, Job, JobId, KeyPair, Kind, Lease, Multipart, Node, Piece, Resolved,
-    Result, Scrub, Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
+    FileAttrs, InlineId, Job, JobId, KeyPair, Kind, Lease, Moving, Multipart, Node, Piece,
+    Resolved, Result, Scrub, Session, Time, TokenHash, TreePath, UploadId, Usage, User, UserId,
 };
 
 use super::codec::{Record, decode};
@@ -456,5 +456,9 @@ impl<S: Source> Read for View<S> {
 
     fn scrub(&mut self) -> Result<Option<Scrub>> {
         self.record(Family::Meta, keys::SCRUB)
+    }
+
+    fn moving(&mut self) -> Result<Option<Moving>> {
+        super::moving::door(&self.0)
     }
 }

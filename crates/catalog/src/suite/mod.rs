@@ -11,6 +11,7 @@ pub(crate) mod groups;
 pub(crate) mod jobs;
 pub(crate) mod leases;
 pub(crate) mod model;
+pub(crate) mod moving;
 pub(crate) mod paging;
 pub(crate) mod pieces;
 pub(crate) mod records;
@@ -60,6 +61,8 @@ macro_rules! hold_the_law {
             uploads::a_failed_operation_leaves_nothing,
             jobs::jobs_by_account_and_time, jobs::random_jobs, jobs::claims, jobs::claims_at_once,
             leases::leases, leases::a_lease_is_taken_once, leases::what_nodes_agree_on,
+            moving::changes_are_noted, moving::behind_a_closed_door,
+            moving::a_door_that_closes_among_writes,
             pieces::pieces_in_order_of_arrival, pieces::many_pieces_at_once,
             events::callbacks, events::events,
             remembered::reads_are_whole_and_new, remembered::witnesses_end_with_what_they_saw,
@@ -255,6 +258,15 @@ pub(crate) struct Gate {
 impl Gate {
     /// Returns when the engine is busy with the gate's write.
     pub(crate) async fn close(catalog: &Catalog) -> Self {
+        Self::close_with(catalog, false).await
+    }
+
+    /// The same where the catalog is closed.
+    pub(crate) async fn close_passing(catalog: &Catalog) -> Self {
+        Self::close_with(catalog, true).await
+    }
+
+    async fn close_with(catalog: &Catalog, passes: bool) -> Self {
         let (open, wait) = sync_channel::<()>(1);
         let (entered, inside): (_, Receiver<()>) = sync_channel(1);
         let catalog = catalog.clone();
@@ -265,7 +277,7 @@ impl Gate {
                 let _ = wait.recv();
                 Ok(())
             };
-            catalog.write(hold).await
+            if passes { catalog.write_closed(hold).await } else { catalog.write(hold).await }
         };
         let held = submit(write).await;
         inside.recv().unwrap();

@@ -15,6 +15,8 @@ const NOTE: &str = "blobs-at";
 const LOCAL: &str = "blobs";
 /// Variables that the clouds' own tools read.
 const VARIABLES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
+/// What stands before the names of those that are for the place that a store is moved to.
+const THERE: &str = "HEADWATER_TO_";
 /// Bytes of the read cache where nothing is said.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
@@ -50,6 +52,24 @@ impl BlobsArgs {
 }
 
 impl BlobsAt {
+    /// In the place that somebody named, with what opens it; nothing is cached.
+    pub(super) fn told(url: Option<String>, variables: Vec<Variable>) -> Self {
+        Self { url, cache_bytes: 0, variables }
+    }
+
+    /// What opens the place that a store is moved to: the same as here, unless said otherwise.
+    pub(super) fn variables_there() -> Vec<Variable> {
+        let mut variables = Self::noted().variables;
+        for (name, value) in std::env::vars_os() {
+            let name = name.into_string().unwrap_or_default();
+            if let (Some(name), Ok(value)) = (name.strip_prefix(THERE), value.into_string()) {
+                variables.retain(|(other, _)| other != name);
+                variables.push((name.to_owned(), value));
+            }
+        }
+        variables
+    }
+
     /// Where the data directory says; nothing is cached.
     pub(super) fn noted() -> Self {
         let ours = |name: &String| VARIABLES.iter().any(|prefix| name.starts_with(prefix));

@@ -11,6 +11,7 @@ use super::{
     Config, Plan,
     file::Written,
     import::{ExportArgs, ImportVerb},
+    migrate::MigrateArgs,
     site::SiteArgs,
     url::UrlVerb,
 };
@@ -53,6 +54,8 @@ enum Verb {
     /// Bring in files that are elsewhere, with their times; what is there already is not sent twice.
     #[command(subcommand)]
     Import(ImportVerb),
+    /// Move everything to other engines while the server serves. At the end this store takes no changes any more.
+    Migrate(MigrateArgs),
     /// Show what a running server has done.
     Status(SiteArgs),
 }
@@ -244,6 +247,7 @@ impl Cli {
             }
             Verb::Export(args) => return args.plan(),
             Verb::Import(verb) => return verb.plan(),
+            Verb::Migrate(args) => return args.plan(),
             Verb::Scrub(verb) => verb.read(),
             Verb::Status(data) => (data, Command::Status),
             Verb::Jobs(JobsArgs { verb, list }) => match verb.unwrap_or(JobsVerb::List(list)) {

@@ -9,6 +9,7 @@ mod command_line;
 mod file;
 mod import;
 mod limits;
+mod migrate;
 mod pull;
 mod scrub;
 mod site;
@@ -35,6 +36,7 @@ use crate::{
 
 pub(crate) use blobs::BlobsAt;
 pub(crate) use command_line::Cli;
+pub(crate) use migrate::Elsewhere;
 pub(crate) use site::{Place, Site};
 
 /// What the process is to do.

@@ -67,7 +67,7 @@ impl Site {
 }
 
 impl Place {
-    fn read(url: &str) -> anyhow::Result<Self> {
+    pub(super) fn read(url: &str) -> anyhow::Result<Self> {
         if url.is_empty() {
             return Ok(Self::Here);
         }
@@ -87,6 +87,11 @@ pub(super) struct WrittenSite<'a> {
 }
 
 impl SiteArgs {
+    /// In another data directory, if one is named.
+    pub(super) fn at(self, data: Option<PathBuf>) -> Self {
+        Self { data: data.unwrap_or(self.data.clone()), ..self }
+    }
+
     /// For a command that reads no configuration file.
     pub(super) fn site(self) -> anyhow::Result<Site> {
         self.with(WrittenSite { catalog: "", blobs: "", key_file: "" })

@@ -278,7 +278,9 @@ impl Server {
 }
 
 fn command(args: &[&str], data: &Path) -> Command {
-    command_of(BINARY, args, data)
+    // Another build, such as one that is measured.
+    let other = std::env::var("HEADWATER_CRASH_BINARY");
+    command_of(other.as_deref().unwrap_or(BINARY), args, data)
 }
 
 fn command_of(program: &str, args: &[&str], data: &Path) -> Command {
