@@ -15,7 +15,6 @@ use super::sql::{self, Query};
 use super::tables::{self, Table};
 use crate::audit::{Audit, Index, Row, Rows};
 use crate::rows::keys;
-use crate::rows::source::Source;
 use crate::rows::stored;
 
 /// How the transaction begins: statements may take long, and so may whoever looks at the rows.
@@ -69,7 +68,7 @@ impl Audit for Frozen<'_> {
     fn stored(&self, like: &Row) -> Result<Option<Row>> {
         let Some((at, key, _)) = stored::stored(like) else { return Ok(None) };
         let Some(index) = stored::index(at) else { return Ok(None) };
-        self.snapshot.get(at, &key, |value| Ok(stored::read(index, &key, value)))
+        Ok(self.snapshot.look_up(at, &key)?.map(|value| stored::read(index, &key, &value)))
     }
 }
 

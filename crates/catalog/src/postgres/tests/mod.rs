@@ -1,6 +1,7 @@
 //! The law, held to this engine, and what is this engine's own.
 
 mod cost;
+mod encrypted;
 mod nodes;
 mod outages;
 mod pooled;
