@@ -94,9 +94,14 @@ struct Connection {
 impl Load {
     /// Opens connections.
     pub(crate) fn open(address: SocketAddr, connections: usize) -> anyhow::Result<Self> {
+        Self::spread(&[address], connections)
+    }
+
+    /// Opens connections to several servers in turn.
+    pub(crate) fn spread(addresses: &[SocketAddr], connections: usize) -> anyhow::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut open = Vec::with_capacity(connections);
-        for place in 0..connections as u64 {
+        for (place, address) in (0..connections as u64).zip(addresses.iter().cycle()) {
             let stream = TcpStream::connect(address).context("connecting")?;
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;

@@ -44,7 +44,7 @@ pub(crate) struct Plan {
     /// [default: the figure the targets were set with].
     #[arg(long)]
     pub(crate) garage: Option<f64>,
-    /// get-million, listing, scale, million: files.
+    /// get-million, listing, scale, million, scale-out: files.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) files: u64,
     /// Connections that upload them.
@@ -65,6 +65,9 @@ pub(crate) struct Plan {
     /// backup: small files; there are half as many of 20 kB, and a thousandth of 64 MiB.
     #[arg(long, default_value_t = 40_000)]
     pub(crate) backup_files: u64,
+    /// scale-out: prepared statements, which need a way to the database without a pooler.
+    #[arg(long)]
+    pub(crate) named_statements: bool,
     /// Take a build that is no release build: answers are checked, figures mean nothing.
     #[arg(long)]
     pub(crate) any_build: bool,
@@ -73,7 +76,7 @@ pub(crate) struct Plan {
 /// Every work there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Work {
-    /// Every one of those below.
+    /// Every one of those below but `scale-out`, which needs other servers.
     All,
     /// One file of 4 KiB: GET, HEAD, 304, with and without access log, beside nginx and a bare server.
     GetHot,
@@ -99,14 +102,20 @@ pub(crate) enum Work {
     Million,
     /// Imports of trees and archives, snapshots and the way back, beside `cp -r`.
     Backup,
+    /// The engines of one machine beside those of many, with one node and with three: PostgreSQL and an S3 server, which
+    /// must be installed (`scripts/setup test`).
+    ScaleOut,
 }
+
+/// The works that `all` is not.
+const APART: [Work; 2] = [Work::All, Work::ScaleOut];
 
 impl Plan {
     /// What follows from `--quick` and `all`.
     pub(crate) fn settle(&mut self) {
         if self.works.contains(&Work::All) {
             let all = Work::value_variants().iter().copied();
-            self.works = all.filter(|work| *work != Work::All).collect();
+            self.works = all.filter(|work| !APART.contains(work)).collect();
         }
         if self.quick {
             self.rounds = self.rounds.min(2);
@@ -122,13 +131,25 @@ impl Plan {
     pub(crate) fn command(&self) -> String {
         let names = self.works.iter().filter_map(ValueEnum::to_possible_value);
         let names: Vec<String> = names.map(|name| name.get_name().to_owned()).collect();
-        let all = self.works.len() + 1 == Work::value_variants().len();
+        let all = self.works.len() + APART.len() == Work::value_variants().len();
         let mut line = String::from("cargo run --release -p bench -- ");
         line += &if all { "all".to_owned() } else { names.join(" ") };
         for (given, option) in [(self.quick, " --quick"), (self.ten_million, " --ten-million")] {
             line += if given { option } else { "" };
         }
-        line + &format!(" --rounds {} --markdown bench/RESULTS.md", self.rounds)
+        let page = if self.is_scale_out() {
+            line += &format!(" --files {}", self.files);
+            line += if self.named_statements { " --named-statements" } else { "" };
+            "SCALE-OUT"
+        } else {
+            "RESULTS"
+        };
+        line + &format!(" --rounds {} --markdown bench/{page}.md", self.rounds)
+    }
+
+    /// Whether that is all: its page is another.
+    pub(crate) fn is_scale_out(&self) -> bool {
+        self.works == [Work::ScaleOut]
     }
 
     /// So many, or fewer of them in a quick run.
@@ -158,11 +179,13 @@ mod tests {
     #[test]
     fn all_is_every_work_once() {
         let works = plan("bench rpc all").works;
-        assert_eq!(works.len(), Work::value_variants().len() - 1);
+        assert_eq!(works.len(), Work::value_variants().len() - APART.len());
         assert!(!works.contains(&Work::All));
         assert_eq!(plan("bench rpc scale").works, [Work::Rpc, Work::Scale]);
         let command = plan("bench rpc scale --quick").command();
         assert!(command.contains("bench -- rpc scale --quick --rounds 2 "), "{command}");
+        let command = plan("bench scale-out --files 5").command();
+        assert!(command.ends_with("scale-out --files 5 --rounds 3 --markdown bench/SCALE-OUT.md"));
         let command = plan("bench rpc all --ten-million").command();
         assert!(command.contains("bench -- all --ten-million --rounds 3 "), "{command}");
     }

@@ -135,7 +135,7 @@ pub(crate) fn written(pid: u32) -> anyhow::Result<u64> {
 }
 
 /// CPU time of a process and its children, of all their threads, those that ended included.
-fn cpu(pid: u32) -> anyhow::Result<Duration> {
+pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     family(pid).map(cpu_of).sum()
 }
 

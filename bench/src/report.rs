@@ -13,6 +13,11 @@ use crate::{
     table::{Cell, Table},
 };
 
+/// What is said of figures of engines beside each other.
+const SCALE_OUT: &str = "Generator, nodes, PostgreSQL and the S3 server share the machine and speak over loopback and Unix \
+     sockets: with three nodes nothing is added but processes, so what three nodes show here is what they cost, not what they \
+     give. Durability is on everywhere (PostgreSQL syncs each commit). Connections are spread over the nodes by the generator.";
+
 /// What a work has shown.
 pub(crate) enum Part {
     /// Beside a peer or a limit.
@@ -86,6 +91,16 @@ fn targets(parts: &[Part]) -> Table {
 
 fn markdown(plan: &Plan, machine: &Machine, targets: &Table, parts: &[Part]) -> String {
     let (command, rounds) = (plan.command(), plan.rounds);
+    if plan.is_scale_out() {
+        let mut text =
+            format!("# Scale-out\n\nWritten by `{command}`. {SCALE_OUT}\n\n## Machine\n\n");
+        text += &machine.markdown();
+        for part in parts {
+            text += "\n";
+            text += &part.table(Table::markdown);
+        }
+        return text;
+    }
     let mut text = format!(
         "# Results\n\nWritten by `{command}`. Client and servers share the machine and speak over loopback; \
          durability and checksums are on. `ours` is headwater, `peer` who does the same work, `limit` \

@@ -174,12 +174,23 @@ impl Home {
 
     /// Serves it with this level of log, and more arguments.
     pub(crate) fn serve_with(&self, level: &str, more: &[&str]) -> anyhow::Result<Listening> {
+        self.serve_among(level, more, &[])
+    }
+
+    /// The same, with variables that say how to reach other servers.
+    pub(crate) fn serve_among(
+        &self,
+        level: &str,
+        more: &[&str],
+        variables: &[(String, String)],
+    ) -> anyhow::Result<Listening> {
         let log = self.dir.path().join("log");
         let log_file = File::options().create(true).append(true).open(&log)?;
         let mut command = Command::new(&self.binary);
         command.args(["serve", "--listen", "127.0.0.1:0", "--account", ACCOUNT, "--user", USER]);
         command.args(more).arg("--data").arg(self.data());
         command.env("HEADWATER_PASSWORD", PASSWORD).env("HEADWATER_LOG", level);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         Listening::start(command.stderr(log_file)).with_context(|| {
             let text = fs::read_to_string(&log).unwrap_or_default();
             text.lines().rev().take(5).collect::<Vec<_>>().join("\n")
@@ -200,7 +211,14 @@ impl Home {
         ensure!(output.status.success(), "headwater status: {}", output.status);
         let status: Value = serde_json::from_slice(&output.stdout).context("headwater status")?;
         let number = |name: &str| status[name].as_u64().with_context(|| format!("status: {name}"));
-        Ok(Commits { commits: number("commits")?, groups: number("groups")? })
+        Ok(Commits {
+            commits: number("commits")?,
+            groups: number("groups")?,
+            conflicts: number("conflicts")?,
+            round_trips: number("round_trips")?,
+            statements: number("statements")?,
+            rows: number("rows")?,
+        })
     }
 
     /// Bytes of all files of the data directory.
@@ -218,18 +236,42 @@ impl Home {
     }
 }
 
-/// What the catalog has committed since the server started.
-#[derive(Clone, Copy)]
+/// What the catalog has done since the server started.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Commits {
     /// Transactions.
     pub(crate) commits: u64,
     /// Groups of them, each with one fsync.
     pub(crate) groups: u64,
+    /// Groups that were run again.
+    pub(crate) conflicts: u64,
+    /// Waits for a database.
+    pub(crate) round_trips: u64,
+    /// Statements sent to it.
+    pub(crate) statements: u64,
+    /// Rows it sent and was sent.
+    pub(crate) rows: u64,
 }
 
 impl Commits {
     /// Those since `before`.
     pub(crate) fn since(self, before: Self) -> Self {
-        Self { commits: self.commits - before.commits, groups: self.groups - before.groups }
+        self.with(before, |now, before| now - before)
+    }
+
+    /// Those of two servers.
+    pub(crate) fn and(self, other: Self) -> Self {
+        self.with(other, |one, other| one + other)
+    }
+
+    fn with(self, other: Self, both: fn(u64, u64) -> u64) -> Self {
+        Self {
+            commits: both(self.commits, other.commits),
+            groups: both(self.groups, other.groups),
+            conflicts: both(self.conflicts, other.conflicts),
+            round_trips: both(self.round_trips, other.round_trips),
+            statements: both(self.statements, other.statements),
+            rows: both(self.rows, other.rows),
+        }
     }
 }

@@ -9,11 +9,13 @@
 //! user `postgres` where tests run as root.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that cannot begin ends")]
 
+mod authority;
 mod pooler;
 mod postgres;
 mod proxy;
 mod s3;
 
+pub use authority::Authority;
 pub use pooler::Pooler;
 pub use postgres::{Database, Server, Stop, shared};
 pub use proxy::{Mishap, Proxy};

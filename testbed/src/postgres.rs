@@ -18,6 +18,11 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 
+use crate::authority::Authority;
+use crate::s3::free_ports;
+
+/// The port that names the sockets of servers without a network.
+const PORT: u16 = 5432;
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(60);
 /// Runs the server that is its argument, and stops it when the lock file was free three times, a second apart.
@@ -92,8 +97,9 @@ fn initialize(data: &Path) {
     check("initdb", &initdb.arg(data).output().unwrap());
 }
 
-/// The server's command: sockets in `dir`, nothing on the network, every write synced as it is for operators.
-fn server(data: &Path, dir: &Path, log: &Path) -> Vec<std::ffi::OsString> {
+/// The server's command: sockets in `dir`, nothing on the network, every write synced as it is for operators; what `more`
+/// says counts.
+fn server(data: &Path, dir: &Path, log: &Path, more: &[String]) -> Vec<std::ffi::OsString> {
     let settings = [
         "listen_addresses=".to_owned(),
         format!("unix_socket_directories={}", dir.display()),
@@ -103,22 +109,22 @@ fn server(data: &Path, dir: &Path, log: &Path) -> Vec<std::ffi::OsString> {
         "shared_buffers=64MB".to_owned(),
     ];
     let mut words = vec![programs().join("postgres").into_os_string(), "-D".into(), data.into()];
-    for setting in settings {
+    for setting in settings.iter().chain(more) {
         words.extend(["-c".into(), setting.into()]);
     }
     drop(File::create(log).unwrap());
     words
 }
 
-fn is_ready(dir: &Path) -> bool {
+fn is_ready(dir: &Path, port: u16) -> bool {
     let mut ready = Command::new(programs().join("pg_isready"));
-    ready.args(["-q", "-t", "1", "-h"]).arg(dir);
+    ready.args(["-q", "-t", "1", "-p", &port.to_string(), "-h"]).arg(dir);
     ready.status().unwrap().success()
 }
 
 fn wait_until_ready(dir: &Path, log: &Path) {
     let end = Instant::now() + START;
-    while !is_ready(dir) {
+    while !is_ready(dir, PORT) {
         let log = || fs::read_to_string(log).unwrap_or_default();
         assert!(Instant::now() < end, "PostgreSQL does not start: {}", log());
         thread::sleep(Duration::from_millis(50));
@@ -141,10 +147,10 @@ pub fn shared() -> &'static Server {
         let starting = open("starting");
         flock(&starting, FlockOperation::LockExclusive).unwrap();
         let (data, log) = (dir.join("data"), dir.join("log"));
-        if !is_ready(&dir) {
+        if !is_ready(&dir, PORT) {
             let _ = fs::remove_dir_all(&data);
             initialize(&data);
-            let words = server(&data, &dir, &log);
+            let words = server(&data, &dir, &log, &[]);
             let wrapped = unprivileged(&words[0]);
             let mut watch = Command::new("sh");
             watch.args(["-c", WATCH, "watch"]).arg(wrapped.get_program()).args(wrapped.get_args());
@@ -155,7 +161,8 @@ pub fn shared() -> &'static Server {
             watch.current_dir("/").spawn().unwrap();
             wait_until_ready(&dir, &log);
         }
-        Server { dir, data, process: None, held: Some(in_use), temporary: None }
+        let (settings, held) = (Vec::new(), Some(in_use));
+        Server { dir, data, port: PORT, settings, process: None, held, temporary: None }
     })
 }
 
@@ -172,6 +179,8 @@ pub enum Stop {
 pub struct Server {
     dir: PathBuf,
     data: PathBuf,
+    port: u16,
+    settings: Vec<String>,
     process: Option<Child>,
     #[expect(dead_code, reason = "a lock, held")]
     held: Option<File>,
@@ -181,12 +190,48 @@ pub struct Server {
 impl Server {
     /// A server of the test's own, which it may stop and start.
     pub fn own() -> Self {
-        let temporary = tempfile::tempdir().unwrap();
+        Self::own_in(&std::env::temp_dir(), &[])
+    }
+
+    /// The same, with its data below `parent`, and with settings of its own.
+    pub fn own_in(parent: &Path, settings: &[&str]) -> Self {
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        Self::build(parent, PORT, |_| settings)
+    }
+
+    /// A server of the test's own that is reached over the loopback interface as well, and there encrypted alone: it shows
+    /// a certificate for `host`, from the [`Authority`] that is returned.
+    pub fn encrypted(host: &str) -> (Self, Authority) {
+        let mut authority = None;
+        let port = free_ports::<1>()[0];
+        let settings = |dir: &Path| {
+            let made = Authority::new(dir);
+            let (certificate, key) = made.certify(host);
+            // The server reads a key that is its own alone.
+            hand_over(&key);
+            fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+            authority = Some(made);
+            vec![
+                "listen_addresses=127.0.0.1".to_owned(),
+                format!("port={port}"),
+                "ssl=on".to_owned(),
+                format!("ssl_cert_file={}", certificate.display()),
+                format!("ssl_key_file={}", key.display()),
+            ]
+        };
+        let own = Self::build(&std::env::temp_dir(), port, settings);
+        (own, authority.unwrap())
+    }
+
+    fn build(parent: &Path, port: u16, settings: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        let temporary = tempfile::tempdir_in(parent).unwrap();
         let dir = temporary.path().to_owned();
         hand_over(&dir);
         let data = dir.join("data");
         initialize(&data);
-        let mut own = Self { dir, data, process: None, held: None, temporary: Some(temporary) };
+        let settings = settings(&dir);
+        let (process, held, temporary) = (None, None, Some(temporary));
+        let mut own = Self { dir, data, port, settings, process, held, temporary };
         own.start();
         own
     }
@@ -195,7 +240,7 @@ impl Server {
     pub fn start(&mut self) {
         assert!(self.process.is_none() && self.temporary.is_some(), "it runs, or is not ours");
         let log = self.dir.join("log");
-        let words = server(&self.data, &self.dir, &log);
+        let words = server(&self.data, &self.dir, &log, &self.settings);
         let end = Instant::now() + START;
         loop {
             let mut command = unprivileged(&words[0]);
@@ -203,7 +248,7 @@ impl Server {
             command.args(&words[1..]).stdout(Stdio::null()).stderr(log_file);
             let mut process = command.spawn().unwrap();
             while process.try_wait().unwrap().is_none() {
-                if is_ready(&self.dir) {
+                if is_ready(&self.dir, self.port) {
                     self.process = Some(process);
                     return;
                 }
@@ -227,6 +272,11 @@ impl Server {
         process.wait().unwrap();
     }
 
+    /// Its first process, to be measured: the others are its children.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Where its sockets are.
     pub fn sockets(&self) -> &Path {
         &self.dir
@@ -237,6 +287,7 @@ impl Server {
         let mut psql = Command::new(programs().join("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-h"])
             .arg(&self.dir);
+        psql.args(["-p", &self.port.to_string()]);
         let output = psql.args(["-d", database, "-c", sql]).output().unwrap();
         check(sql, &output);
         String::from_utf8(output.stdout).unwrap()
@@ -269,7 +320,13 @@ pub struct Database<'a> {
 impl Database<'_> {
     /// How it is reached.
     pub fn url(&self) -> String {
-        format!("postgres://postgres@/{}?host={}", self.name, self.server.dir.display())
+        let Server { dir, port, .. } = self.server;
+        format!("postgres://postgres@/{}?host={}&port={port}", self.name, dir.display())
+    }
+
+    /// How an encrypted server is reached under a name that leads to the loopback interface; `how` follows.
+    pub fn url_at(&self, host: &str, how: &str) -> String {
+        format!("postgres://postgres@{host}:{}/{}?{how}", self.server.port, self.name)
     }
 
     /// Runs SQL in it.

@@ -211,7 +211,7 @@ fn installed() -> PathBuf {
 }
 
 /// Ports that were free a moment ago, each another one.
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"));
     listeners.map(|listener| listener.local_addr().expect("its address").port())
 }

@@ -10,6 +10,7 @@ mod million;
 mod multipart;
 mod rpc;
 mod scale;
+mod scale_out;
 mod small_uploads;
 pub(crate) mod stores;
 mod tails;
@@ -39,6 +40,7 @@ pub(crate) async fn run(work: Work, plan: &Plan, stores: &mut Stores) -> anyhow:
         Work::Listing => Box::pin(listing::run(plan, stores)).await,
         Work::Scale => Box::pin(scale::run(plan, stores)).await,
         Work::Million => Ok(alone(Box::pin(million::run(plan)).await?)),
+        Work::ScaleOut => Ok(alone(Box::pin(scale_out::run(plan)).await?)),
         Work::Backup => Ok(alone(Box::pin(backup::run(plan)).await?)),
     }
 }

@@ -58,10 +58,15 @@ pub trait Engine: Send + Sync {
 
 /// Work over a snapshot.
 pub trait ReadJob: Send {
-    /// Does the work and answers whoever waits, unless `snapshot` is the reason why there is none.
-    fn run(self: Box<Self>, snapshot: Result<&mut dyn Read>);
+    /// Does the work. Called again, on the same snapshot or another, only if [`ReadJob::may_run_again`]; then only the
+    /// last result counts.
+    fn run(&mut self, snapshot: &mut dyn Read);
+    /// Called once, last: answers whoever waits, with the reason why there was no snapshot if there was none.
+    fn finish(self: Box<Self>, snapshot: Result<()>);
     /// Whether the work may take long (a page of a listing): engines keep such jobs off threads that serve others.
     fn is_long(&self) -> bool;
+    /// Whether the work has no effect but its result.
+    fn may_run_again(&self) -> bool;
     /// Whether the work will ask for its witness.
     fn is_witnessed(&self) -> bool;
 }
@@ -86,26 +91,38 @@ impl Catalog {
         Self(engine)
     }
 
-    /// Runs a short closure over one snapshot.
+    /// Runs a short closure over one snapshot. It may run again, so it has no effect but its result.
     ///
     /// # Errors
     /// What the closure returns, or a fault of storage.
     pub async fn read<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
+        F: FnMut(&mut dyn Read) -> Result<T> + Send + 'static,
     {
         self.run_read(work, Kind::Short).await
     }
 
-    /// Runs a short closure over one snapshot that may ask for its [`Read::witness`].
+    /// Runs a short closure over one snapshot, once: for one that hands on what it reads as it reads it.
+    ///
+    /// # Errors
+    /// What the closure returns, or a fault of storage.
+    pub async fn read_once<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
+    {
+        self.run_read(once(work), Kind::Once).await
+    }
+
+    /// Runs a short closure over one snapshot that may ask for its [`Read::witness`]. It may run again, likewise.
     ///
     /// # Errors
     /// What the closure returns, or a fault of storage.
     pub async fn witnessed<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
+        F: FnMut(&mut dyn Read) -> Result<T> + Send + 'static,
     {
         self.run_read(work, Kind::Witnessed).await
     }
@@ -123,11 +140,16 @@ impl Catalog {
             return None;
         }
         let (answer, mut result) = oneshot::channel();
-        self.0.read(Box::new(ReadWork { work, answer, kind: Kind::Witnessed }));
+        self.0.read(Box::new(ReadWork {
+            work: once(work),
+            result: None,
+            answer,
+            kind: Kind::Witnessed,
+        }));
         Some(result.try_recv().unwrap_or_else(|_| Err(stopped())))
     }
 
-    /// Runs a closure that may take long (a page of a listing) over one snapshot.
+    /// Runs a closure that may take long (a page of a listing) over one snapshot, once.
     ///
     /// # Errors
     /// What the closure returns, or a fault of storage.
@@ -136,16 +158,16 @@ impl Catalog {
         T: Send + 'static,
         F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
     {
-        self.run_read(work, Kind::Long).await
+        self.run_read(once(work), Kind::Long).await
     }
 
     async fn run_read<T, F>(&self, work: F, kind: Kind) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
+        F: FnMut(&mut dyn Read) -> Result<T> + Send + 'static,
     {
         let (answer, result) = oneshot::channel();
-        self.0.read(Box::new(ReadWork { work, answer, kind }));
+        self.0.read(Box::new(ReadWork { work, result: None, answer, kind }));
         result.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -223,8 +245,17 @@ fn stopped() -> Error {
     Error::Unavailable("the catalog has stopped".to_owned())
 }
 
+/// Work that is done once, whoever asks again.
+fn once<T>(
+    work: impl FnOnce(&mut dyn Read) -> Result<T>,
+) -> impl FnMut(&mut dyn Read) -> Result<T> {
+    let mut work = Some(work);
+    move |tx| work.take().map_or_else(|| Err(stopped()), |work| work(tx))
+}
+
 struct ReadWork<T, F> {
     work: F,
+    result: Option<Result<T>>,
     answer: oneshot::Sender<Result<T>>,
     kind: Kind,
 }
@@ -233,6 +264,7 @@ struct ReadWork<T, F> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Short,
+    Once,
     Witnessed,
     Long,
 }
@@ -240,16 +272,25 @@ enum Kind {
 impl<T, F> ReadJob for ReadWork<T, F>
 where
     T: Send,
-    F: FnOnce(&mut dyn Read) -> Result<T> + Send,
+    F: FnMut(&mut dyn Read) -> Result<T> + Send,
 {
-    fn run(self: Box<Self>, snapshot: Result<&mut dyn Read>) {
-        let result = snapshot.and_then(self.work);
+    fn run(&mut self, snapshot: &mut dyn Read) {
+        self.result = Some((self.work)(snapshot));
+    }
+
+    fn finish(self: Box<Self>, snapshot: Result<()>) {
+        let Self { result, answer, .. } = *self;
+        let result = snapshot.and_then(|()| result.unwrap_or_else(|| Err(stopped())));
         // Nobody waits any more: the request was given up, and a read has no effect to keep.
-        drop(self.answer.send(result));
+        drop(answer.send(result));
     }
 
     fn is_long(&self) -> bool {
         self.kind == Kind::Long
+    }
+
+    fn may_run_again(&self) -> bool {
+        matches!(self.kind, Kind::Short | Kind::Witnessed)
     }
 
     fn is_witnessed(&self) -> bool {

@@ -71,6 +71,9 @@ pub trait Read {
     ) -> Result<Option<Resolved>>;
     /// The file at a path from the account's top directory `root`, and nothing of the directory it is in.
     fn file(&mut self, account: AccountId, root: DirId, path: &TreePath) -> Result<Option<File>>;
+    /// Is told that the account of this name, the file at this path and, with `content`, its small content are looked up
+    /// next: an engine that is far away reads them together.
+    fn expect_file(&mut self, account: &str, path: &TreePath, content: bool) -> Result<()>;
     /// A directory's record by id.
     fn directory(&mut self, account: AccountId, id: DirId) -> Result<Option<Directory>>;
     /// What stands at a place.

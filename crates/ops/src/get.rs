@@ -195,7 +195,7 @@ impl Store {
     async fn arriving(&self, asked: &Arc<Asked>) -> Result<Option<(usize, Following, Manner)>> {
         let (store, wanted) = (self.clone(), Arc::clone(asked));
         let may = move |tx: &mut dyn Read| {
-            let may = |candidate| match reading(&store, tx, &wanted, candidate)? {
+            let may = |candidate| match reading(&store, tx, &wanted, candidate, false)? {
                 Reading::Open(account, admitted) => {
                     Ok(Some((account.id, manner(admitted, &candidate.path))))
                 }
@@ -397,7 +397,7 @@ fn find<R: Read + ?Sized>(
 ) -> Result<Result<Looked, Missed>> {
     let (mut refused, mut proven, mut open) = (None, false, Vec::new());
     for (index, candidate) in asked.candidates.iter().enumerate() {
-        let (account, admitted) = match reading(store, tx, asked, candidate)? {
+        let (account, admitted) = match reading(store, tx, asked, candidate, body)? {
             Reading::Open(account, admitted) => (account, admitted),
             Reading::Refused(fact) => {
                 refused.get_or_insert(fact);
@@ -436,9 +436,13 @@ fn reading<'a, R: Read + ?Sized>(
     tx: &mut R,
     asked: &'a Asked,
     candidate: &Candidate,
+    body: bool,
 ) -> Result<Reading<'a>> {
     let account = match &candidate.account {
-        AccountRef::Named(name) => tx.account_by_name(name)?,
+        AccountRef::Named(name) => {
+            tx.expect_file(name, &candidate.path, body)?;
+            tx.account_by_name(name)?
+        }
         AccountRef::Only => only_account(tx)?,
     };
     let Some(account) = account else { return Ok(Reading::Nobodys) };

@@ -105,7 +105,7 @@ impl Store {
             Ok((rows, listed))
         };
         if size <= SHORT_PAGE {
-            self.0.catalog.read(scan).await
+            self.0.catalog.read_once(scan).await
         } else {
             self.0.catalog.scan(scan).await
         }

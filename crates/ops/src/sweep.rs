@@ -330,9 +330,9 @@ impl Unreferred {
             let is_meant = self.is_meant;
             let look = move |tx: &mut dyn Read| {
                 let mut orphans = Vec::new();
-                for blob in some {
-                    if is_meant(tx, blob)? {
-                        orphans.push(blob);
+                for blob in &some {
+                    if is_meant(tx, *blob)? {
+                        orphans.push(*blob);
                     }
                 }
                 Ok(orphans)

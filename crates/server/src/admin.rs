@@ -217,6 +217,7 @@ async fn answer(store: &Store, command: Command) -> anyhow::Result<Value> {
 
 async fn status(store: &Store) -> Value {
     let status = store.status();
+    let catalog = status.catalog;
     // What a catalog that is away cannot say is left out.
     let leases = store.leases().await.unwrap_or_default().into_iter();
     let leases: Vec<Value> = leases
@@ -226,7 +227,8 @@ async fn status(store: &Store) -> Value {
     json!({
         "move": moving.as_ref().map(migrate::shown),
         "node": store.node().to_string(), "shared": store.is_shared(), "leases": leases,
-        "commits": status.catalog.commits, "groups": status.catalog.groups,
+        "commits": catalog.commits, "groups": catalog.groups, "conflicts": catalog.conflicts,
+        "round_trips": catalog.round_trips, "statements": catalog.statements, "rows": catalog.rows,
         "read_only": status.read_only, "refuses_uploads": status.refuses_uploads,
     })
 }

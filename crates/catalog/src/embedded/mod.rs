@@ -170,10 +170,11 @@ impl Engine for Embedded {
 }
 
 impl Core {
-    fn read(&self, job: Box<dyn ReadJob>) {
+    fn read(&self, mut job: Box<dyn ReadJob>) {
         let watch = job.is_witnessed().then(|| self.stamps.watch());
         let snapshot = Frozen::recalled(&self.db, &self.recall, watch);
-        job.run(Ok(&mut View(snapshot)));
+        job.run(&mut View(snapshot));
+        job.finish(Ok(()));
     }
 
     fn count(&self, commits: u64) {

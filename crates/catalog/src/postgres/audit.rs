@@ -16,7 +16,6 @@ use super::tables::{self, Table};
 use crate::audit::{Audit, Change, Index, Row, Rows};
 use crate::rows::keys;
 use crate::rows::moving;
-use crate::rows::source::Source;
 use crate::rows::stored;
 
 /// How the transaction begins: statements may take long, and so may whoever looks at the rows.
@@ -70,7 +69,7 @@ impl Audit for Frozen<'_> {
     fn stored(&self, like: &Row) -> Result<Option<Row>> {
         let Some((at, key, _)) = stored::stored(like) else { return Ok(None) };
         let Some(index) = stored::index(at) else { return Ok(None) };
-        self.snapshot.get(at, &key, |value| Ok(stored::read(index, &key, value)))
+        Ok(self.snapshot.look_up(at, &key)?.map(|value| stored::read(index, &key, &value)))
     }
 
     fn moving(&self) -> Result<Option<Moving>> {

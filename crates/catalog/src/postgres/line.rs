@@ -27,6 +27,7 @@ use tokio_postgres::{Client, Row, Statement as Prepared};
 
 use super::fault::Fault;
 use super::target::Target;
+use super::trails::Trails;
 
 /// How long an answer is waited for; the server gives statements up a little earlier.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
@@ -39,6 +40,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::fro
 pub(super) struct Shared {
     target: Target,
     health: Mutex<Health>,
+    trails: Trails,
     pub(super) statements: AtomicU64,
     pub(super) round_trips: AtomicU64,
     pub(super) rows: AtomicU64,
@@ -57,6 +59,7 @@ impl Shared {
         Arc::new(Self {
             target,
             health: Mutex::new(Health { down: None, back_off: BACK_OFF.0 }),
+            trails: Trails::default(),
             statements: AtomicU64::new(0),
             round_trips: AtomicU64::new(0),
             rows: AtomicU64::new(0),
@@ -127,6 +130,11 @@ impl Line {
     /// Not connected yet.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared, session: RefCell::new(None) }
+    }
+
+    /// Where rows led, on any of the engine's lines.
+    pub(super) fn trails(&self) -> &Trails {
+        &self.shared.trails
     }
 
     /// Ends the connection, if there is one.

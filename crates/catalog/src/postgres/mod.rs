@@ -9,6 +9,7 @@
 //! no node ever sees an older state than was acknowledged to anybody; whatever becomes of the database, nothing hangs,
 //! nothing panics, and the engine goes on by itself when it is back.
 
+mod ahead;
 mod audit;
 mod door;
 mod fault;
@@ -24,6 +25,8 @@ mod tables;
 mod target;
 #[cfg(test)]
 mod tests;
+mod trails;
+mod wanted;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,8 +54,8 @@ const CLOSED_FOR: Duration = Duration::from_secs(1);
 /// How a database is used.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Threads that read, each with a connection of its own: so many reads run at once. Three more connections serve the
-    /// thread that writes.
+    /// Threads for short reads, each with a connection of its own: so many groups of reads run at once. As many more
+    /// serve long reads, one at a time each, and three more connections the thread that writes.
     pub readers: usize,
 }
 

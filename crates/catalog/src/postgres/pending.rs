@@ -2,93 +2,30 @@
 //!
 //! What lives here: what a group's operations see, and the flush of what they changed. What does not: the order of
 //! things (`writer`).
-//!
-//! **Running ahead.** Asking for one row after the other, a group of a hundred operations would wait for the database a
-//! hundred times and more. While a group runs ahead, a row that is not there yet ends the operation, and is noted; when
-//! all operations have come as far as they could, everything noted is read in one journey, and they begin again. So a
-//! group waits as often as its most curious operation, whatever their number.
-
-use std::cell::{Cell, RefCell};
 
 use model::{Error, Result};
 
+use super::ahead::Lookout;
 use super::ids::Ids;
 use super::line::Statement;
-use super::snapshot::{Known, Path, Snapshot, Wanted};
+use super::snapshot::Known;
 use super::sql::{self, Query};
 use super::tables::{self, Table, Value};
-use crate::rows::keys::Family;
+use crate::rows::keys::{self, Family};
 use crate::rows::overlay::Overlay;
-use crate::rows::record::leads_to;
+use crate::rows::record::{content_of, leads_to};
 use crate::rows::source::{Ahead, Group, Scan, Source, Visit, merge};
 
 /// What operations of a group see.
 pub(super) struct Pending<'a> {
-    pub(super) snapshot: Snapshot<'a>,
+    pub(super) lookout: Lookout<'a>,
     pub(super) overlay: Overlay,
     pub(super) ids: &'a Ids,
-    /// What was missed while running ahead.
-    pub(super) missing: Missing,
-}
-
-/// What becomes of a row that is not there yet.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// It is read.
-    #[default]
-    AtOnce,
-    /// It ends the operation, and is noted.
-    Ahead,
-    /// Likewise, and the operation leaves nothing even if nothing is missing.
-    Trial,
-}
-
-/// Whether the group runs ahead, and what it missed.
-#[derive(Default)]
-pub(super) struct Missing {
-    mode: Cell<Mode>,
-    missed: Cell<bool>,
-    noted: Cell<bool>,
-    wanted: RefCell<Wanted>,
-}
-
-impl Missing {
-    /// Before an operation is run.
-    pub(super) fn set(&self, mode: Mode) {
-        self.mode.set(mode);
-        self.missed.set(false);
-        self.noted.set(true);
-    }
-
-    /// Whether the operation missed anything.
-    pub(super) fn has_missed(&self) -> bool {
-        self.missed.get()
-    }
-
-    /// Whether all it missed was noted.
-    pub(super) fn is_noted(&self) -> bool {
-        self.noted.get()
-    }
-
-    /// What was noted, by all.
-    pub(super) fn take(&self) -> Wanted {
-        self.wanted.take()
-    }
-
-    fn is_ahead(&self) -> bool {
-        self.mode.get() != Mode::AtOnce
-    }
-
-    fn miss(&self, note: impl FnOnce(&mut Wanted)) -> Error {
-        self.missed.set(true);
-        note(&mut self.wanted.borrow_mut());
-        Error::Unavailable("a row is not there yet".to_owned())
-    }
 }
 
 impl Pending<'_> {
     fn known(&self, family: Family, key: &[u8]) -> Option<Known> {
-        self.overlay.get(family, key).cloned().or_else(|| self.snapshot.known(family, key))
+        self.overlay.get(family, key).cloned().or_else(|| self.lookout.snapshot.known(family, key))
     }
 }
 
@@ -99,35 +36,28 @@ impl Source for Pending<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T>,
     ) -> Result<Option<T>> {
-        let row = match self.known(family, key) {
-            Some(row) => row,
-            None if self.missing.is_ahead() => {
-                return Err(self.missing.miss(|wanted| {
-                    wanted.rows.insert((family, key.to_vec()));
-                }));
-            }
-            None => self.snapshot.look_up(family, key)?,
+        let row = match self.overlay.get(family, key) {
+            Some(change) => change.clone(),
+            None => self.lookout.row(family, key)?,
         };
         row.map(|value| read(&value)).transpose()
     }
 
     fn scan(&self, scan: Scan<'_>, visit: &mut Visit<'_, bool>) -> Result<()> {
-        if self.missing.is_ahead() {
-            self.missing.noted.set(false);
-            return Err(self.missing.miss(|_| {}));
-        }
+        self.lookout.may_scan()?;
         let changes = self.overlay.range(scan.family, scan.from, scan.below);
-        merge(&mut self.snapshot.cursor(scan), changes, visit)
+        merge(&mut self.lookout.snapshot.cursor(scan), changes, visit)
     }
 
     fn look_ahead(&self, ahead: Ahead<'_>) -> Result<()> {
-        match Path::of(ahead, |family, key| self.known(family, key))? {
-            Some(path) if self.missing.is_ahead() => Err(self.missing.miss(|wanted| {
-                wanted.paths.insert(path);
-            })),
-            Some(path) => self.snapshot.fetch(Wanted { paths: [path].into(), ..Wanted::default() }),
-            None => Ok(()),
-        }
+        // Whoever changes what stands at a path asks these next: whether there is room, whom to tell, what to count.
+        let beside = || match ahead {
+            Ahead::Path { account, .. } => [keys::account, keys::usage, keys::callbacks]
+                .map(|key| (Family::Meta, key(account)))
+                .to_vec(),
+            Ahead::Node(_) | Ahead::File { .. } => Vec::new(),
+        };
+        self.lookout.prepare(ahead, beside, |family, key| self.known(family, key))
     }
 }
 
@@ -137,7 +67,7 @@ impl Group for Pending<'_> {
     }
 
     fn is_void(&self) -> bool {
-        self.missing.has_missed() || self.missing.mode.get() == Mode::Trial
+        self.lookout.is_void()
     }
 
     fn fresh_id(&mut self) -> Option<Result<u64>> {
@@ -151,6 +81,7 @@ struct Changes {
     put: Vec<Vec<Value>>,
     names: Vec<Vec<u8>>,
     children: Vec<Option<i64>>,
+    contents: Vec<Option<i64>>,
     values: Vec<Vec<u8>>,
     remove: Vec<Vec<Value>>,
 }
@@ -162,8 +93,8 @@ pub(super) fn flush(overlay: &Overlay) -> Result<Vec<Query>> {
         let table = tables::of(family, key)?;
         let place = all.iter().position(|changes| std::ptr::eq(changes.table, table));
         let place = place.unwrap_or_else(|| {
-            let (put, names, children, values, remove) = Default::default();
-            all.push(Changes { table, put, names, children, values, remove });
+            let (put, names, children, contents, values, remove) = Default::default();
+            all.push(Changes { table, put, names, children, contents, values, remove });
             all.len() - 1
         });
         let changes = &mut all[place];
@@ -180,6 +111,8 @@ pub(super) fn flush(overlay: &Overlay) -> Result<Vec<Query>> {
                 }
                 if let (Family::Names, Some(name)) = (family, key.get(12..)) {
                     changes.names.push(name.to_vec());
+                    let content = content_of(value)?.map(|id| id.0.cast_signed());
+                    changes.contents.push(content);
                 }
                 changes.put.push(found_by);
                 changes.values.push(value.to_vec());
@@ -187,12 +120,12 @@ pub(super) fn flush(overlay: &Overlay) -> Result<Vec<Query>> {
         }
     }
     let mut queries = Vec::new();
-    for Changes { table, put, names, children, values, remove } in all {
+    for Changes { table, put, names, children, contents, values, remove } in all {
         if !remove.is_empty() {
             queries.push(sql::remove(table, &remove));
         }
         if !put.is_empty() {
-            queries.push(sql::put(table, &put, names, children, values));
+            queries.push(sql::put(table, &put, names, [children, contents], values));
         }
     }
     Ok(queries)

@@ -20,7 +20,11 @@ use crate::rows::keys::{FORMAT, LAST_ID};
 use crate::rows::record::Number;
 
 /// The migrations: the first makes version 1.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/1.sql"),
+    include_str!("migrations/2.sql"),
+    include_str!("migrations/3.sql"),
+];
 /// How often a step is tried while other nodes do the same.
 const ATTEMPTS_MAX: u32 = 20;
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 600000";

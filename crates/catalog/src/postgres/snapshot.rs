@@ -7,11 +7,11 @@
 //! lookup says why.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{AccountId, DirId, Error, Result, TreePath};
+use model::{AccountId, DirId, Error, InlineId, Result};
 use tokio_postgres::Row;
 
 use super::door;
@@ -19,10 +19,11 @@ use super::fault::Fault;
 use super::line::{ANSWER, Line, Statement};
 use super::sql::{self, Query, Walk};
 use super::tables::{self, Table, Value};
+use super::trails::Trails;
+use super::wanted::{Path, Wanted};
 use crate::Place;
 use crate::rows::keys::{self, Family};
-use crate::rows::record::leads_to;
-use crate::rows::source::{Ahead, Cursor, Follow, Scan, Source, Visit};
+use crate::rows::source::{Cursor, Follow, Scan, Source, Visit};
 
 /// How a read begins. The server gives a statement up a little before we do.
 pub(super) const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
@@ -72,6 +73,11 @@ impl<'a> Snapshot<'a> {
     /// What begins it, unless it has begun.
     fn beginning(&self) -> Option<&'static str> {
         (!self.begun.get()).then_some(self.begin)
+    }
+
+    /// Where rows led in transactions before.
+    pub(super) fn trails(&self) -> &Trails {
+        self.line.trails()
     }
 
     /// The first fault there was.
@@ -202,10 +208,14 @@ impl<'a> Snapshot<'a> {
         let mut steps: HashMap<(i64, i64), (Option<i64>, Option<Bytes>)> = HashMap::new();
         for row in rows {
             let (walk, step, child) = (int(row, 0)?, int(row, 1)?, optional_int(row, 2)?);
+            let at = usize::try_from(walk).ok().and_then(|walk| paths.get(walk));
+            let account = at.ok_or_else(strange)?.account;
             if let (Some(record), Some(child)) = (optional_bytes(row, 4)?, child) {
-                let at = usize::try_from(walk).ok().and_then(|walk| paths.get(walk));
-                let account = at.ok_or_else(strange)?.account;
                 self.keep(Family::Dirs, keys::dir(account, id(child)), Some(record));
+            }
+            if let (Some(content), Some(bytes)) = (optional_int(row, 5)?, optional_bytes(row, 6)?) {
+                let id = InlineId(content.cast_unsigned());
+                self.keep(Family::Inline, keys::inline(account, id), Some(bytes));
             }
             steps.insert((walk, step), (child, optional_bytes(row, 3)?));
         }
@@ -242,70 +252,6 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Rows of a table that are asked for: where they stand, and the columns they are found by.
-type Asked = (&'static Table, Vec<(Family, Vec<u8>)>, Vec<Vec<Value>>);
-
-/// Rows and paths to be read.
-#[derive(Default)]
-pub(super) struct Wanted {
-    pub(super) rows: HashSet<(Family, Vec<u8>)>,
-    pub(super) paths: HashSet<Path>,
-}
-
-/// The part of a path that is not known yet.
-#[derive(PartialEq, Eq, Hash)]
-pub(super) struct Path {
-    account: AccountId,
-    dir: DirId,
-    names: Vec<String>,
-    record: bool,
-}
-
-impl Path {
-    fn walk(&self) -> Walk {
-        Walk {
-            // An id above all that can be stored leads nowhere.
-            dir: i64::try_from(self.dir.0).unwrap_or(-1),
-            hashes: self.names.iter().map(|name| tables::name_hash(name.as_bytes())).collect(),
-            record: self.record,
-        }
-    }
-
-    /// What must be read for `ahead`, given what is `known`; `None`: nothing, or one row, which is as well read when it is
-    /// asked for.
-    pub(super) fn of(
-        ahead: Ahead<'_>,
-        known: impl Fn(Family, &[u8]) -> Option<Known>,
-    ) -> Result<Option<Self>> {
-        let (account, root, path, record) = match ahead {
-            Ahead::Path { account, root, path, record } => (account, root, path, record),
-            Ahead::Node(place) => {
-                let names = vec![place.name.to_owned()];
-                let path = Self { account: place.account, dir: place.dir, names, record: true };
-                return Ok(known(Family::Names, &keys::name(place)).is_none().then_some(path));
-            }
-        };
-        let mut dir = root;
-        let mut names = TreePath::segments(path);
-        while let Some(name) = names.next() {
-            match known(Family::Names, &keys::name(Place { account, dir, name })) {
-                Some(Some(value)) => match leads_to(Family::Names, &value)? {
-                    Some(child) => dir = child,
-                    None => return Ok(None),
-                },
-                Some(None) => return Ok(None),
-                None => {
-                    let names: Vec<String> =
-                        std::iter::once(name).chain(names).map(str::to_owned).collect();
-                    let many = record || names.len() > 1;
-                    return Ok(many.then_some(Self { account, dir, names, record }));
-                }
-            }
-        }
-        Ok(None)
-    }
-}
-
 impl Source for Snapshot<'_> {
     fn get<T>(
         &self,
@@ -326,14 +272,10 @@ impl Source for Snapshot<'_> {
         }
         Ok(())
     }
-
-    fn look_ahead(&self, ahead: Ahead<'_>) -> Result<()> {
-        match Path::of(ahead, |family, key| self.known(family, key))? {
-            Some(path) => self.fetch(Wanted { paths: [path].into(), ..Wanted::default() }),
-            None => Ok(()),
-        }
-    }
 }
+
+/// Rows of a table that are asked for: where they stand, and the columns they are found by.
+type Asked = (&'static Table, Vec<(Family, Vec<u8>)>, Vec<Vec<Value>>);
 
 /// Rows of a scan, read page by page: each page begins behind the last row of the one before.
 pub(super) struct Pages<'s, 'a> {

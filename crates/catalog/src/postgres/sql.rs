@@ -11,7 +11,7 @@ use model::AccountId;
 use tokio_postgres::types::Type;
 
 use super::line::{Param, param};
-use super::tables::{DIRS, NAMES, Range, Table, Value};
+use super::tables::{DIRS, INLINE, NAMES, Range, Table, Value};
 
 /// Text and parameters.
 pub(super) struct Query {
@@ -55,7 +55,7 @@ impl Query {
                     self.values.push(param(all, Type::INT8_ARRAY));
                     "::int8[]"
                 }
-                Column::Children(all) => {
+                Column::Leads(all) => {
                     self.values.push(param(all, Type::INT8_ARRAY));
                     "::int8[]"
                 }
@@ -76,7 +76,7 @@ pub(super) enum Column {
     /// `int8`.
     Ints(Vec<i64>),
     /// `int8` or nothing.
-    Children(Vec<Option<i64>>),
+    Leads(Vec<Option<i64>>),
     /// `bytea`.
     Bytes(Vec<Vec<u8>>),
 }
@@ -122,13 +122,19 @@ pub(super) fn many(table: &Table, keys: &[Vec<Value>]) -> Query {
     let mut all = columns(table, keys);
     all.push(Column::Ints((0..).take(keys.len()).collect()));
     query.unnest(all);
-    let names = found_by(table);
-    query.text(&format!(" AS k({names}, n) JOIN {} AS t ON ", table.name));
-    for i in 0..table.columns.len() {
-        let (and, name) = (if i == 0 { "" } else { " AND " }, table.found_by(i));
-        query.text(&format!("{and}t.{name} = k.{name}"));
-    }
+    query.text(&format!(" AS k({}, n) CROSS JOIN ", found_by(table)));
+    let names = (0..table.columns.len()).map(|i| table.found_by(i));
+    let key: Vec<String> = names.map(|name| format!("t.{name} = k.{name}")).collect();
+    query.text(&one(table, "t", "t.value", &key.join(" AND ")));
     query
+}
+
+/// The row that `key` finds, or none, for each row to the left of the join. A join that says the same lets the planner
+/// choose, and before a table was ever counted it takes its guess, that a few columns of the key find as few rows as all
+/// of them, for knowledge: it read whole directories, or the whole table, for one name in each. What stands behind a
+/// LIMIT it has to look up row by row, by all columns of the key.
+fn one(table: &Table, name: &str, what: &str, key: &str) -> String {
+    format!("LATERAL (SELECT {what} FROM {} AS {name} WHERE {key} LIMIT 1) AS {name}", table.name)
 }
 
 /// What a range asks for, in its order: the columns of the key, the value and, with `directories`, the record of the
@@ -149,10 +155,8 @@ pub(super) fn range(
     }
     query.text(&format!(" FROM {} AS t", table.name));
     if directories {
-        query.text(&format!(
-            " LEFT JOIN {} AS d ON d.account = t.account AND d.dir = t.child",
-            DIRS.name
-        ));
+        let record = one(&DIRS, "d", "d.value", "d.account = t.account AND d.dir = t.child");
+        query.text(&format!(" LEFT JOIN {record} ON TRUE"));
     }
     let mut and = " WHERE ";
     for (i, value) in range.equal.iter().enumerate() {
@@ -188,24 +192,25 @@ pub(super) fn range(
     query
 }
 
-/// Adds rows or replaces them. `names` are the names whose hashes are in `keys`, for the table that has them.
+/// Adds rows or replaces them. `names` are the names whose hashes are in `keys`, for the table that has them, `children`
+/// and `contents` where rows lead.
 pub(super) fn put(
     table: &Table,
     keys: &[Vec<Value>],
     names: Vec<Vec<u8>>,
-    children: Vec<Option<i64>>,
+    [children, contents]: [Vec<Option<i64>>; 2],
     values: Vec<Vec<u8>>,
 ) -> Query {
     let mut all = columns(table, keys);
     let found_by = found_by(table);
     let mut query = Query::new(&format!("INSERT INTO {} ({found_by}", table.name));
     if table.name == NAMES.name {
-        query.text(", name");
-        all.push(Column::Bytes(names));
+        query.text(", name, content");
+        all.extend([Column::Bytes(names), Column::Leads(contents)]);
     }
     if table.child {
         query.text(", child");
-        all.push(Column::Children(children));
+        all.push(Column::Leads(children));
     }
     query.text(", value) SELECT * FROM ");
     all.push(Column::Bytes(values));
@@ -213,6 +218,9 @@ pub(super) fn put(
     query.text(&format!(" ON CONFLICT ({found_by}) DO UPDATE SET value = excluded.value"));
     if table.child {
         query.text(", child = excluded.child");
+    }
+    if table.name == NAMES.name {
+        query.text(", content = excluded.content");
     }
     query
 }
@@ -233,11 +241,14 @@ pub(super) struct Walk {
     pub(super) hashes: Vec<Vec<u8>>,
     /// Whether the record of the last directory is asked for.
     pub(super) record: bool,
+    /// Whether the file's small content is.
+    pub(super) content: bool,
 }
 
 /// All walks of an account at once: for each step that is there, and for the beginning of each walk: which walk, which
-/// step (from 1; the beginning is 0), the directory it leads to, the value under the name, and the record of the walk's
-/// last directory. The account is one value for the whole, so that a cluster finds the shard.
+/// step (from 1; the beginning is 0), the directory it leads to, the value under the name, the record of the walk's
+/// last directory, and the content the step leads to with its id. The account is one value for the whole, so that a
+/// cluster finds the shard.
 pub(super) fn walks(account: AccountId, walks: &[Walk]) -> Query {
     let (mut walk, mut step, mut hash) = (vec![], vec![], vec![]);
     for (w, it) in (0..).zip(walks) {
@@ -251,27 +262,31 @@ pub(super) fn walks(account: AccountId, walks: &[Walk]) -> Query {
     query.unnest(vec![Column::Ints(walk), Column::Ints(step), Column::Bytes(hash)]);
     // The casts keep a cluster from calling the two halves of the union different kinds of rows.
     query.text(
-        "), w(walk, step, record, child, value) AS (\
-         SELECT r.walk, 0::int8, r.record, r.dir, NULL::bytea FROM ",
+        "), w(walk, step, record, body, child, content, value) AS (\
+         SELECT r.walk, 0::int8, r.record, r.body, r.dir, NULL::int8, NULL::bytea FROM ",
     );
     query.unnest(vec![
         Column::Ints((0..).take(walks.len()).collect()),
         Column::Ints(walks.iter().map(|it| it.record.into()).collect()),
+        Column::Ints(walks.iter().map(|it| it.content.into()).collect()),
         Column::Ints(walks.iter().map(|it| it.dir).collect()),
     ]);
-    query.text(
-        " AS r(walk, record, dir) UNION ALL \
-         SELECT w.walk, s.step, w.record, n.child, n.value FROM w \
-         JOIN s ON s.walk = w.walk AND s.step = w.step + 1 JOIN names AS n ON n.account = ",
-    );
-    let account = Value::Int(account.0.into());
-    query.value(&account);
-    query.text(
-        " AND n.dir = w.child AND n.hash = s.hash) \
-         SELECT w.walk, w.step, w.child, w.value, d.value FROM w \
+    query.values.push(param(i64::from(account.0), Type::INT8));
+    let account = format!("${}", query.values.len());
+    let key = format!("n.account = {account} AND n.dir = w.child AND n.hash = s.hash");
+    let entry = one(&NAMES, "n", "n.child, n.content, n.value", &key);
+    let key =
+        format!("w.record = 1 AND x.walk IS NULL AND d.account = {account} AND d.dir = w.child");
+    let record = one(&DIRS, "d", "d.value", &key);
+    let key = format!("w.body = 1 AND c.account = {account} AND c.id = w.content");
+    let content = one(&INLINE, "c", "c.value", &key);
+    query.text(&format!(
+        " AS r(walk, record, body, dir) UNION ALL \
+         SELECT w.walk, s.step, w.record, w.body, n.child, n.content, n.value FROM w \
+         JOIN s ON s.walk = w.walk AND s.step = w.step + 1 CROSS JOIN {entry}) \
+         SELECT w.walk, w.step, w.child, w.value, d.value, w.content, c.value FROM w \
          LEFT JOIN w AS x ON x.walk = w.walk AND x.step = w.step + 1 AND x.child IS NOT NULL \
-         LEFT JOIN dirs AS d ON w.record = 1 AND x.walk IS NULL AND d.dir = w.child AND d.account = ",
-    );
-    query.value(&account);
+         LEFT JOIN {record} ON TRUE LEFT JOIN {content} ON TRUE"
+    ));
     query
 }

@@ -78,7 +78,8 @@ pub(super) static NUMBERS: Table = Table {
 /// Directory records.
 pub(super) static DIRS: Table =
     table("dirs", Family::Dirs, None, &[("account", Part::U32), ("dir", Part::U64)]);
-static INLINE: Table =
+/// Small content.
+pub(super) static INLINE: Table =
     table("contents", Family::Inline, None, &[("account", Part::U32), ("id", Part::U64)]);
 static SESSIONS: Table =
     table("sessions", Family::Sessions, Some(b's'), &[("token", Part::Bytes(32))]);

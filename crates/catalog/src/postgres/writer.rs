@@ -19,11 +19,12 @@ use std::time::Duration;
 use model::{AccountId, Error, Moving, Result};
 
 use super::Core;
+use super::ahead::{Lookout, Mode, RUNS_AHEAD_MAX};
 use super::fault::Fault;
 use super::gate::{Gates, Held};
 use super::ids::Ids;
 use super::line::{ANSWER, Line};
-use super::pending::{Missing, Mode, Pending, flush, statements};
+use super::pending::{Pending, flush, statements};
 use super::snapshot::Snapshot;
 use crate::queue::{self, GROUP_BYTES_MAX, GROUP_JOBS_MAX, Job, Outcome, tell};
 use crate::rows::keys::{Family, LAST_ID};
@@ -38,8 +39,6 @@ const WRITE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; \
 const ATTEMPTS_MAX: u32 = 8;
 /// First and longest pause before a group that met a conflict is run again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
-/// Times a group runs ahead before it asks for each row when it needs it.
-const RUNS_AHEAD_MAX: u32 = 16;
 /// Statements that are sent together with the COMMIT.
 const STATEMENTS_MAX: usize = 24;
 
@@ -137,11 +136,10 @@ impl Writer<'_> {
 
     /// Runs as many jobs as make a group, from the first on, and commits them.
     fn attempt(&self, group: &mut [Job]) -> End {
-        let snapshot = Snapshot::through_the_door(&self.line, WRITE);
-        let (overlay, missing) = (Overlay::default(), Missing::default());
-        let mut view = View(Pending { snapshot, overlay, ids: &self.ids, missing });
+        let lookout = Lookout::new(Snapshot::through_the_door(&self.line, WRITE));
+        let mut view = View(Pending { lookout, overlay: Overlay::default(), ids: &self.ids });
         let outcomes = run_all(group, &mut view);
-        let Pending { snapshot, overlay, .. } = &mut view.0;
+        let Pending { lookout: Lookout { snapshot, .. }, overlay, .. } = &mut view.0;
         let end = match snapshot.fault() {
             Some(fault) => {
                 snapshot.end();
@@ -247,19 +245,19 @@ fn run_all(group: &mut [Job], view: &mut View<Pending<'_>>) -> Vec<Outcome> {
             2.. if runs_ahead < RUNS_AHEAD_MAX => Mode::Ahead,
             _ => Mode::AtOnce,
         };
-        view.0.missing.set(mode);
+        view.0.lookout.set(mode);
         let mut outcome = queue::run(group[at].as_mut(), view);
-        if view.0.missing.has_missed() {
+        if view.0.lookout.has_missed() {
             runs_ahead += 1;
             let (others, others_ready) = (&mut group[at + 1..], &mut ready[at + 1..]);
-            if view.0.missing.is_noted() && look_ahead(others, others_ready, view).is_ok() {
+            if view.0.lookout.is_noted() && look_ahead(others, others_ready, view).is_ok() {
                 continue;
             }
             // It reads what cannot be noted, or the database is in trouble, which it has to be told.
-            view.0.missing.set(Mode::AtOnce);
+            view.0.lookout.set(Mode::AtOnce);
             outcome = queue::run(group[at].as_mut(), view);
         }
-        if view.0.snapshot.fault().is_some() {
+        if view.0.lookout.snapshot.fault().is_some() {
             break;
         }
         outcomes.push(outcome);
@@ -270,11 +268,11 @@ fn run_all(group: &mut [Job], view: &mut View<Pending<'_>>) -> Vec<Outcome> {
 /// Runs jobs for nothing but what they would read, then reads all that was noted.
 fn look_ahead(jobs: &mut [Job], ready: &mut [bool], view: &mut View<Pending<'_>>) -> Result<()> {
     for (job, ready) in jobs.iter_mut().zip(ready).filter(|(_, ready)| !**ready) {
-        view.0.missing.set(Mode::Trial);
+        view.0.lookout.set(Mode::Trial);
         queue::run(job.as_mut(), view);
-        *ready = !view.0.missing.has_missed();
+        *ready = !view.0.lookout.has_missed();
     }
-    view.0.snapshot.fetch(view.0.missing.take())
+    view.0.lookout.fetch()
 }
 
 /// The accounts whose trees, counts or usage a group changes.

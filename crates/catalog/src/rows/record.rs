@@ -82,6 +82,14 @@ pub(crate) fn leads_to(family: Family, value: &[u8]) -> Result<Option<DirId>> {
     })
 }
 
+/// The small content that a row of the index by name leads to.
+pub(crate) fn content_of(value: &[u8]) -> Result<Option<InlineId>> {
+    Ok(match decode(value)? {
+        Entry::File(File { content: Content::Inline(id), .. }) => Some(id),
+        Entry::File(_) | Entry::Directory { .. } => None,
+    })
+}
+
 /// [`FileAttrs`] as they are stored, the content type not looked at yet: a listing reads thousands of these and sees the
 /// same few types again and again (`recent`).
 pub(crate) struct Attrs<'a> {

@@ -60,6 +60,25 @@ pub(crate) enum Ahead<'a> {
     },
     /// What stands at a place, and the record if that is a directory.
     Node(crate::Place<'a>),
+    /// An account by its name, what stands at each step of a path from its top, and, with `content`, what is in the file
+    /// there, if that is small.
+    File {
+        /// The account's name.
+        account: &'a str,
+        /// The path.
+        path: &'a TreePath,
+        /// Whether the content is looked up, too.
+        content: bool,
+    },
+}
+
+/// What a row led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Lead {
+    /// Another row.
+    Row(Family, Vec<u8>),
+    /// The top directory of an account.
+    Top(AccountId, DirId),
 }
 
 /// A source of bytes: one state of the catalog.
@@ -79,6 +98,9 @@ pub(crate) trait Source {
     fn look_ahead(&self, _: Ahead<'_>) -> Result<()> {
         Ok(())
     }
+
+    /// Is told what a row led to: whoever asks for the row will ask for that next, as long as the row stays as it is.
+    fn led(&self, _from: impl FnOnce() -> Place, _to: impl FnOnce() -> Lead) {}
 
     /// Whether what was read so far is still so, where that is watched.
     fn witness(&self) -> Option<Witness> {

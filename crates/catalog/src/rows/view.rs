@@ -16,7 +16,7 @@ use super::codec::{Record, decode};
 use super::keys::{self, Family};
 use super::recent::Recent;
 use super::record::{DirectoryRow, Entry, FileRow, Inlined, Number, Payload};
-use super::source::{Ahead, Follow, Scan, Source, Visit};
+use super::source::{Ahead, Follow, Lead, Scan, Source, Visit};
 use crate::{Place, Read, Witness};
 
 /// A view of the catalog.
@@ -122,14 +122,21 @@ impl<S: Source> Read for View<S> {
     }
 
     fn account(&mut self, id: AccountId) -> Result<Option<Account>> {
-        self.record(Family::Meta, &keys::account(id))
+        let account: Option<Account> = self.record(Family::Meta, &keys::account(id))?;
+        if let Some(Account { root, .. }) = &account {
+            self.0.led(|| (Family::Meta, keys::account(id)), || Lead::Top(id, *root));
+        }
+        Ok(account)
     }
 
     fn account_by_name(&mut self, name: &str) -> Result<Option<Account>> {
-        match self.number(Family::Meta, &keys::account_name(name))? {
-            Some(id) => self.account(AccountId(id.to_u32()?)),
-            None => Ok(None),
-        }
+        let Some(id) = self.number(Family::Meta, &keys::account_name(name))? else {
+            return Ok(None);
+        };
+        let id = AccountId(id.to_u32()?);
+        let name = || (Family::Meta, keys::account_name(name));
+        self.0.led(name, || Lead::Row(Family::Meta, keys::account(id)));
+        self.account(id)
     }
 
     fn accounts(&mut self) -> Result<Vec<Account>> {
@@ -145,7 +152,12 @@ impl<S: Source> Read for View<S> {
     }
 
     fn user(&mut self, id: UserId) -> Result<Option<User>> {
-        self.record(Family::Meta, &keys::user(id))
+        let user: Option<User> = self.record(Family::Meta, &keys::user(id))?;
+        if let Some(User { account, .. }) = &user {
+            let account = || Lead::Row(Family::Meta, keys::account(*account));
+            self.0.led(|| (Family::Meta, keys::user(id)), account);
+        }
+        Ok(user)
     }
 
     fn user_by_name(&mut self, name: &str) -> Result<Option<User>> {
@@ -160,7 +172,12 @@ impl<S: Source> Read for View<S> {
     }
 
     fn session(&mut self, token: &TokenHash) -> Result<Option<Session>> {
-        self.record(Family::Sessions, &keys::session(token))
+        let session: Option<Session> = self.record(Family::Sessions, &keys::session(token))?;
+        if let Some(Session { user, .. }) = &session {
+            let user = || Lead::Row(Family::Meta, keys::user(*user));
+            self.0.led(|| (Family::Sessions, keys::session(token)), user);
+        }
+        Ok(session)
     }
 
     fn sessions_of(&mut self, user: UserId) -> Result<Vec<(TokenHash, Session)>> {
@@ -253,6 +270,10 @@ impl<S: Source> Read for View<S> {
             }
         }
         Ok(None)
+    }
+
+    fn expect_file(&mut self, account: &str, path: &TreePath, content: bool) -> Result<()> {
+        self.0.look_ahead(Ahead::File { account, path, content })
     }
 
     fn directory(&mut self, account: AccountId, id: DirId) -> Result<Option<Directory>> {

@@ -22,7 +22,7 @@ pub(crate) fn account(id: u32, name: &str) -> Account {
     }
 }
 
-fn user(id: u32, name: &str) -> User {
+pub(crate) fn user(id: u32, name: &str) -> User {
     User {
         id: UserId(id),
         account: ACCOUNT,
@@ -36,7 +36,7 @@ fn user(id: u32, name: &str) -> User {
     }
 }
 
-fn session(user: u32, path: TreePath) -> Session {
+pub(crate) fn session(user: u32, path: TreePath) -> Session {
     Session {
         user: UserId(user),
         origin: if user == 1 { SessionOrigin::Login } else { SessionOrigin::Authenticate },
@@ -66,8 +66,8 @@ pub(crate) async fn accounts(open: Open<'_>) {
     catalog
         .read(move |r| {
             assert_eq!(r.account(id)?, Some(a.clone()));
-            assert_eq!(r.account_by_name("acme")?, Some(a));
-            assert_eq!(r.account_by_name("Acme")?, Some(b));
+            assert_eq!(r.account_by_name("acme")?, Some(a.clone()));
+            assert_eq!(r.account_by_name("Acme")?, Some(b.clone()));
             assert_eq!((r.account_by_name("ACME")?, r.account(AccountId(3))?), (None, None));
             assert_eq!(r.accounts()?, all);
             for limit in 0..4 {
@@ -94,7 +94,7 @@ pub(crate) async fn accounts(open: Open<'_>) {
     catalog
         .read(move |r| {
             assert_eq!(r.account_by_name("acme")?, None);
-            assert_eq!(r.account_by_name("renamed")?, Some(renamed));
+            assert_eq!(r.account_by_name("renamed")?, Some(renamed.clone()));
             assert_eq!(r.accounts()?.len(), 2);
             assert_eq!((r.usage(id)?, r.usage(AccountId(2))?), (usage, Usage::default()));
             Ok(())
@@ -119,7 +119,7 @@ pub(crate) async fn users(open: Open<'_>) {
             assert_eq!(r.user(UserId(1))?, Some(changed.clone()));
             assert_eq!(r.user_by_name("jörg@example.com")?, Some(changed.clone()));
             assert_eq!((r.user_by_name("JÖRG@example.com")?, r.user(UserId(2))?), (None, None));
-            assert_eq!(r.users()?, [changed, all[1].clone()]);
+            assert_eq!(r.users()?, [changed.clone(), all[1].clone()]);
             Ok(())
         })
         .await
@@ -164,7 +164,10 @@ pub(crate) async fn sessions(open: Open<'_>) {
                 [(hash(1), one.clone()), (hash(3), replaced.clone())]
             );
             assert_eq!(r.sessions_of(UserId(2))?, []);
-            assert_eq!(r.sessions(None, 10)?, [(hash(1), one), (hash(3), replaced)]);
+            assert_eq!(
+                r.sessions(None, 10)?,
+                [(hash(1), one.clone()), (hash(3), replaced.clone())]
+            );
             Ok(())
         })
         .await
@@ -225,11 +228,11 @@ pub(crate) async fn key_pairs(open: Open<'_>) {
             );
             assert_eq!(
                 (r.key_pair("bb")?, r.key_pair_of(AccountId(1))?),
-                (Some(new.clone()), Some(new))
+                (Some(new.clone()), Some(new.clone()))
             );
             assert_eq!(
                 (r.key_pair("cc")?, r.key_pair_of(AccountId(2))?),
-                (Some(other.clone()), Some(other))
+                (Some(other.clone()), Some(other.clone()))
             );
             Ok(())
         })

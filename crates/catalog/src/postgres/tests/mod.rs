@@ -2,6 +2,7 @@
 
 mod cost;
 mod door;
+mod encrypted;
 mod nodes;
 mod outages;
 mod pooled;

@@ -19,17 +19,17 @@ fn many_start_at_once() {
     for node in nodes {
         assert_eq!(node.join().unwrap(), Ok(()));
     }
-    assert_eq!(storage.0.sql("SELECT id, version FROM headwater_schema").trim(), "1|2");
+    assert_eq!(storage.0.sql("SELECT id, version FROM headwater_schema").trim(), "1|3");
 }
 
 #[tokio::test]
 async fn a_newer_one_is_refused() {
     let storage = Storage::new();
     drop(with_root(&|| storage.open()).await);
-    storage.0.sql("UPDATE headwater_schema SET version = 3");
+    storage.0.sql("UPDATE headwater_schema SET version = 4");
     let error = Postgres::open(&storage.0.url(), OPTIONS).err();
     assert!(matches!(&error, Some(Error::Storage(why)) if why.contains("newer")), "{error:?}");
-    storage.0.sql("UPDATE headwater_schema SET version = 2");
+    storage.0.sql("UPDATE headwater_schema SET version = 3");
     drop(storage.open());
 }
 

@@ -142,7 +142,7 @@ impl Engine for Way {
     fn read(&self, job: Box<dyn ReadJob>) {
         match self.check() {
             Ok(()) => self.engine.read(Box::new(Unwitnessed(job))),
-            Err(e) => job.run(Err(e)),
+            Err(e) => job.finish(Err(e)),
         }
     }
 
@@ -184,12 +184,20 @@ impl Engine for Way {
 struct Unwitnessed(Box<dyn ReadJob>);
 
 impl ReadJob for Unwitnessed {
-    fn run(self: Box<Self>, snapshot: Result<&mut dyn Read>) {
+    fn run(&mut self, snapshot: &mut dyn Read) {
         self.0.run(snapshot);
+    }
+
+    fn finish(self: Box<Self>, snapshot: Result<()>) {
+        self.0.finish(snapshot);
     }
 
     fn is_long(&self) -> bool {
         self.0.is_long()
+    }
+
+    fn may_run_again(&self) -> bool {
+        self.0.may_run_again()
     }
 
     fn is_witnessed(&self) -> bool {
