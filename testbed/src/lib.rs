@@ -13,6 +13,7 @@ mod pooler;
 mod postgres;
 mod proxy;
 mod s3;
+mod shared;
 
 pub use pooler::Pooler;
 pub use postgres::{Database, Server, Stop, shared};

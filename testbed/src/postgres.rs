@@ -1,12 +1,7 @@
-//! PostgreSQL: one server that the tests of all processes share, and servers of a test's own.
-//!
-//! The shared server is started by the first test that asks for it and watched by a shell that stops it, and removes all
-//! there is of it, when no test has used it for some seconds: a lock on a file tells, and the kernel lets go of that
-//! whatever end a test comes to.
+//! PostgreSQL: one server that the tests of all processes share (`shared`), and servers of a test's own.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -14,28 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 
+use crate::shared::Place;
+
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(60);
-/// Runs the server that is its argument, and stops it when the lock file was free three times, a second apart.
-const WATCH: &str = r#"
-"$@" & server=$!
-exec 9<"$LOCK"
-free=0
-while [ $free -lt 3 ]; do
-  sleep 1
-  kill -0 $server 2>/dev/null || exit 0
-  if flock -n -x 9; then flock -u 9; free=$((free + 1)); else free=0; fi
-  if [ $free = 3 ] && ! flock -n -x 9; then free=0; fi
-done
-kill -INT $server
-wait $server
-rm -rf "$DATA"
-"#;
-
 /// Where the server's programs are.
 fn programs() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
@@ -126,36 +106,24 @@ fn wait_until_ready(dir: &Path, log: &Path) {
 }
 
 /// The server that all tests share, which they must not stop.
-#[expect(clippy::zombie_processes, reason = "what watches the server outlives this process")]
 pub fn shared() -> &'static Server {
     static SHARED: OnceLock<Server> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let dir = std::env::temp_dir().join(format!("headwater-postgres-{}", getuid().as_raw()));
-        fs::create_dir_all(&dir).unwrap();
+        let place = Place::take("postgres");
+        let (dir, data) = (place.dir.clone(), place.data());
         hand_over(&dir);
-        let open =
-            |name: &str| File::options().create(true).append(true).open(dir.join(name)).unwrap();
-        // While this is held, here and in other processes, the server stays.
-        let in_use = open("in-use");
-        flock(&in_use, FlockOperation::LockShared).unwrap();
-        let starting = open("starting");
-        flock(&starting, FlockOperation::LockExclusive).unwrap();
-        let (data, log) = (dir.join("data"), dir.join("log"));
+        let log = dir.join("log");
         if !is_ready(&dir) {
             let _ = fs::remove_dir_all(&data);
             initialize(&data);
             let words = server(&data, &dir, &log);
-            let wrapped = unprivileged(&words[0]);
-            let mut watch = Command::new("sh");
-            watch.args(["-c", WATCH, "watch"]).arg(wrapped.get_program()).args(wrapped.get_args());
-            watch.args(&words[1..]).env("LOCK", dir.join("in-use")).env("DATA", &data);
-            let log_file = File::options().append(true).open(&log).unwrap();
-            // A group of its own: whoever ends a test and all its children does not end this.
-            watch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file).process_group(0);
-            watch.current_dir("/").spawn().unwrap();
+            let mut command = unprivileged(&words[0]);
+            command.args(&words[1..]);
+            place.watch(&command, &log);
             wait_until_ready(&dir, &log);
         }
-        Server { dir, data, process: None, held: Some(in_use), temporary: None }
+        let held = Some(place.keep());
+        Server { dir, data, process: None, settings: Vec::new(), held, temporary: None }
     })
 }
 
@@ -164,6 +132,8 @@ pub fn shared() -> &'static Server {
 pub enum Stop {
     /// Connections are ended, transactions rolled back.
     Fast,
+    /// All its processes end at once and write nothing more: the log is replayed at the next start.
+    Immediate,
     /// As when the machine dies: the log is replayed at the next start.
     Kill,
 }
@@ -173,6 +143,8 @@ pub struct Server {
     dir: PathBuf,
     data: PathBuf,
     process: Option<Child>,
+    /// What is set otherwise than for the others, as `name=value`.
+    settings: Vec<String>,
     #[expect(dead_code, reason = "a lock, held")]
     held: Option<File>,
     temporary: Option<TempDir>,
@@ -181,12 +153,19 @@ pub struct Server {
 impl Server {
     /// A server of the test's own, which it may stop and start.
     pub fn own() -> Self {
+        Self::own_with(&[])
+    }
+
+    /// The same with settings of its own, each as `name=value`.
+    pub fn own_with(settings: &[&str]) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let dir = temporary.path().to_owned();
         hand_over(&dir);
         let data = dir.join("data");
         initialize(&data);
-        let mut own = Self { dir, data, process: None, held: None, temporary: Some(temporary) };
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let (process, held, temporary) = (None, None, Some(temporary));
+        let mut own = Self { dir, data, process, settings, held, temporary };
         own.start();
         own
     }
@@ -195,7 +174,8 @@ impl Server {
     pub fn start(&mut self) {
         assert!(self.process.is_none() && self.temporary.is_some(), "it runs, or is not ours");
         let log = self.dir.join("log");
-        let words = server(&self.data, &self.dir, &log);
+        let mut words = server(&self.data, &self.dir, &log);
+        words.extend(self.settings.iter().flat_map(|setting| ["-c".into(), setting.into()]));
         let end = Instant::now() + START;
         loop {
             let mut command = unprivileged(&words[0]);
@@ -221,6 +201,7 @@ impl Server {
         let leader = Pid::from_child(&process);
         let signal = match how {
             Stop::Fast => Signal::INT,
+            Stop::Immediate => Signal::QUIT,
             Stop::Kill => Signal::KILL,
         };
         kill_process(leader, signal).unwrap();
@@ -232,6 +213,11 @@ impl Server {
         &self.dir
     }
 
+    /// How a database is reached.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@/{database}?host={}", self.dir.display())
+    }
+
     /// Runs SQL as the superuser and returns what `psql` prints, unaligned, without headers.
     pub fn sql(&self, database: &str, sql: &str) -> String {
         let mut psql = Command::new(programs().join("psql"));
@@ -240,6 +226,12 @@ impl Server {
         let output = psql.args(["-d", database, "-c", sql]).output().unwrap();
         check(sql, &output);
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Sessions of clients that a database has.
+    pub fn sessions(&self, database: &str) -> usize {
+        let count = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'");
+        self.sql("postgres", &count).trim().parse().unwrap()
     }
 
     /// A new, empty database.
@@ -269,7 +261,12 @@ pub struct Database<'a> {
 impl Database<'_> {
     /// How it is reached.
     pub fn url(&self) -> String {
-        format!("postgres://postgres@/{}?host={}", self.name, self.server.dir.display())
+        self.server.url(&self.name)
+    }
+
+    /// Sessions others have in it.
+    pub fn sessions(&self) -> usize {
+        self.server.sessions(&self.name)
     }
 
     /// Runs SQL in it.
