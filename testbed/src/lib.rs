@@ -16,6 +16,6 @@ mod s3;
 mod shared;
 
 pub use pooler::Pooler;
-pub use postgres::{Database, Server, Stop, shared};
+pub use postgres::{Database, Schema, Server, Stop, shared};
 pub use proxy::{Mishap, Proxy};
 pub use s3::{Durability, S3};

@@ -228,17 +228,17 @@ impl Server {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Sessions of clients that a database has.
-    pub fn sessions(&self, database: &str) -> usize {
-        let count = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'");
-        self.sql("postgres", &count).trim().parse().unwrap()
+    /// A new, empty schema, which is a catalog of its own as a database is: cheaper to make, and to remove.
+    pub fn schema(&self) -> Schema<'_> {
+        let name = fresh_name();
+        let new = format!("DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}");
+        self.sql("postgres", &new);
+        Schema { server: self, name }
     }
 
     /// A new, empty database.
     pub fn database(&self) -> Database<'_> {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        let number = LAST.fetch_add(1, Ordering::Relaxed);
-        let name = format!("test_{}_{number}", std::process::id());
+        let name = fresh_name();
         self.sql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
         Database { server: self, name }
@@ -248,6 +248,35 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop(Stop::Fast);
+    }
+}
+
+/// A name that no other test has.
+fn fresh_name() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let number = LAST.fetch_add(1, Ordering::Relaxed);
+    format!("test_{}_{number}", std::process::id())
+}
+
+/// A schema of one test.
+pub struct Schema<'a> {
+    server: &'a Server,
+    name: String,
+}
+
+impl Schema<'_> {
+    /// How it is reached.
+    pub fn url(&self) -> String {
+        let (url, name) = (self.server.url("postgres"), &self.name);
+        format!("{url}&options=-c%20search_path%3D{name}&application_name={name}")
+    }
+
+    /// Sessions that were opened with its URL.
+    pub fn sessions(&self) -> usize {
+        let name = &self.name;
+        let count =
+            format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'");
+        self.server.sql("postgres", &count).trim().parse().unwrap()
     }
 }
 
@@ -262,11 +291,6 @@ impl Database<'_> {
     /// How it is reached.
     pub fn url(&self) -> String {
         self.server.url(&self.name)
-    }
-
-    /// Sessions others have in it.
-    pub fn sessions(&self) -> usize {
-        self.server.sessions(&self.name)
     }
 
     /// Runs SQL in it.

@@ -31,7 +31,10 @@ while :; do
   fi
 done
 wait $server
-rm -rf "$DATA"
+# Removing many files may take minutes: nobody waits for that.
+mv "$DATA" "$DATA.gone.$$"
+exec 8<&- 9<&-
+rm -rf "$DATA.gone.$$"
 "#;
 
 /// Where a shared server lives, held by this process.

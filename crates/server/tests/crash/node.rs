@@ -160,7 +160,8 @@ impl Node {
             self.command().args(["fsck", "--deep", "--json", "--data"]).arg(&self.data).output();
         let output = output.unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "fsck: {}: {said:.2000}", output.status);
+        let besides = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "fsck: {}: {said:.2000} {besides:.1000}", output.status);
     }
 
     /// The binary that is tested, told where all is stored.

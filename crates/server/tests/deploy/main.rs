@@ -102,7 +102,7 @@ fn processes(dir: &Path) -> Vec<String> {
 #[test]
 fn the_example_serves_loses_a_node_and_stops() {
     let place = tempfile::Builder::new().prefix("hw-example-").tempdir().unwrap();
-    let (dir, file) = (place.path().join("all"), place.path().join("file.bin"));
+    let (dir, file) = (place.path().join("all"), place.path().join("test.mp3"));
     let body = noise(1, 600_000);
     fs::write(&file, &body).unwrap();
     let mut example = Example::start(&dir);
@@ -123,7 +123,9 @@ fn the_example_serves_loses_a_node_and_stops() {
     assert_eq!(example.pid("node1"), first);
     assert_ne!(example.pid("node2"), second);
     admin.dir("/multipart");
-    example.python("multipart.py", &file);
+    let picture = place.path().join("flat-irons3.jpg");
+    fs::write(&picture, &body).unwrap();
+    example.python("multipart.py", &picture);
 
     example.stop();
     wait_until("the end of all processes", || processes(&dir).is_empty());

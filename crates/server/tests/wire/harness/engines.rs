@@ -2,7 +2,7 @@
 //!
 //! | variable | |
 //! | --- | --- |
-//! | `HEADWATER_TEST_CATALOG=postgres` | the catalog in PostgreSQL, a database a server |
+//! | `HEADWATER_TEST_CATALOG=postgres` | the catalog in PostgreSQL, a schema a server |
 //! | `HEADWATER_TEST_BLOBS=s3` | blobs in Garage, a prefix a server |
 //! | `HEADWATER_TEST_NODES=3` | both, and so many nodes behind one nginx, each request to the next |
 //!
@@ -11,7 +11,7 @@
 
 use std::{fs, path::Path};
 
-use testbed::{Database, S3};
+use testbed::{S3, Schema};
 
 use super::wait_until;
 
@@ -20,13 +20,13 @@ pub(crate) struct Engines {
     pub(crate) variables: Vec<(String, String)>,
     /// Processes that serve it.
     pub(crate) nodes: usize,
-    database: Option<Database<'static>>,
+    schema: Option<Schema<'static>>,
 }
 
 impl Engines {
     /// What everything is in one process and its directory with.
     pub(crate) fn own() -> Self {
-        Self { variables: Vec::new(), nodes: 1, database: None }
+        Self { variables: Vec::new(), nodes: 1, schema: None }
     }
 
     /// Those that these variables say, with a key in `dir` that all nodes have.
@@ -40,9 +40,9 @@ impl Engines {
         let nodes = said("HEADWATER_TEST_NODES").map_or(1, |nodes| nodes.parse().unwrap());
         let mut chosen = Self { nodes, ..Self::own() };
         if is_chosen("HEADWATER_TEST_CATALOG", "postgres", nodes) {
-            let database = testbed::shared().database();
-            chosen.add("HEADWATER_CATALOG", &database.url());
-            chosen.database = Some(database);
+            let schema = testbed::shared().schema();
+            chosen.add("HEADWATER_CATALOG", &schema.url());
+            chosen.schema = Some(schema);
             chosen.variables.push(key(dir));
         }
         if is_chosen("HEADWATER_TEST_BLOBS", "s3", nodes) {
@@ -60,8 +60,8 @@ impl Engines {
 
     /// Waits, after the death of all processes, for the end of what they had asked for: the database may still be at it.
     pub(crate) fn wait_for_rest(&self) {
-        if let Some(database) = &self.database {
-            wait_until("the end of all sessions", || database.sessions() == 0);
+        if let Some(schema) = &self.schema {
+            wait_until("the end of all sessions", || schema.sessions() == 0);
         }
     }
 
