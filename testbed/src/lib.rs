@@ -14,9 +14,10 @@ mod pooler;
 mod postgres;
 mod proxy;
 mod s3;
+mod shared;
 
 pub use authority::Authority;
 pub use pooler::Pooler;
-pub use postgres::{Database, Server, Stop, shared};
+pub use postgres::{Database, Schema, Server, Stop, shared};
 pub use proxy::{Mishap, Proxy};
 pub use s3::{Durability, S3};

@@ -1,12 +1,7 @@
-//! PostgreSQL: one server that the tests of all processes share, and servers of a test's own.
-//!
-//! The shared server is started by the first test that asks for it and watched by a shell that stops it, and removes all
-//! there is of it, when no test has used it for some seconds: a lock on a file tells, and the kernel lets go of that
-//! whatever end a test comes to.
+//! PostgreSQL: one server that the tests of all processes share (`shared`), and servers of a test's own.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -14,33 +9,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 
 use crate::authority::Authority;
 use crate::s3::free_ports;
+use crate::shared::Place;
 
 /// The port that names the sockets of servers without a network.
 const PORT: u16 = 5432;
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(60);
-/// Runs the server that is its argument, and stops it when the lock file was free three times, a second apart.
-const WATCH: &str = r#"
-"$@" & server=$!
-exec 9<"$LOCK"
-free=0
-while [ $free -lt 3 ]; do
-  sleep 1
-  kill -0 $server 2>/dev/null || exit 0
-  if flock -n -x 9; then flock -u 9; free=$((free + 1)); else free=0; fi
-  if [ $free = 3 ] && ! flock -n -x 9; then free=0; fi
-done
-kill -INT $server
-wait $server
-rm -rf "$DATA"
-"#;
-
 /// Where the server's programs are.
 fn programs() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
@@ -132,36 +111,23 @@ fn wait_until_ready(dir: &Path, log: &Path) {
 }
 
 /// The server that all tests share, which they must not stop.
-#[expect(clippy::zombie_processes, reason = "what watches the server outlives this process")]
 pub fn shared() -> &'static Server {
     static SHARED: OnceLock<Server> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let dir = std::env::temp_dir().join(format!("headwater-postgres-{}", getuid().as_raw()));
-        fs::create_dir_all(&dir).unwrap();
+        let place = Place::take("postgres");
+        let (dir, data) = (place.dir.clone(), place.data());
         hand_over(&dir);
-        let open =
-            |name: &str| File::options().create(true).append(true).open(dir.join(name)).unwrap();
-        // While this is held, here and in other processes, the server stays.
-        let in_use = open("in-use");
-        flock(&in_use, FlockOperation::LockShared).unwrap();
-        let starting = open("starting");
-        flock(&starting, FlockOperation::LockExclusive).unwrap();
-        let (data, log) = (dir.join("data"), dir.join("log"));
+        let log = dir.join("log");
         if !is_ready(&dir, PORT) {
             let _ = fs::remove_dir_all(&data);
             initialize(&data);
             let words = server(&data, &dir, &log, &[]);
-            let wrapped = unprivileged(&words[0]);
-            let mut watch = Command::new("sh");
-            watch.args(["-c", WATCH, "watch"]).arg(wrapped.get_program()).args(wrapped.get_args());
-            watch.args(&words[1..]).env("LOCK", dir.join("in-use")).env("DATA", &data);
-            let log_file = File::options().append(true).open(&log).unwrap();
-            // A group of its own: whoever ends a test and all its children does not end this.
-            watch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file).process_group(0);
-            watch.current_dir("/").spawn().unwrap();
+            let mut command = unprivileged(&words[0]);
+            command.args(&words[1..]);
+            place.watch(&command, &log);
             wait_until_ready(&dir, &log);
         }
-        let (settings, held) = (Vec::new(), Some(in_use));
+        let (settings, held) = (Vec::new(), Some(place.keep()));
         Server { dir, data, port: PORT, settings, process: None, held, temporary: None }
     })
 }
@@ -171,6 +137,8 @@ pub fn shared() -> &'static Server {
 pub enum Stop {
     /// Connections are ended, transactions rolled back.
     Fast,
+    /// All its processes end at once and write nothing more: the log is replayed at the next start.
+    Immediate,
     /// As when the machine dies: the log is replayed at the next start.
     Kill,
 }
@@ -180,6 +148,7 @@ pub struct Server {
     dir: PathBuf,
     data: PathBuf,
     port: u16,
+    /// What is set otherwise than for the others, as `name=value`.
     settings: Vec<String>,
     process: Option<Child>,
     #[expect(dead_code, reason = "a lock, held")]
@@ -266,6 +235,7 @@ impl Server {
         let leader = Pid::from_child(&process);
         let signal = match how {
             Stop::Fast => Signal::INT,
+            Stop::Immediate => Signal::QUIT,
             Stop::Kill => Signal::KILL,
         };
         kill_process(leader, signal).unwrap();
@@ -282,6 +252,12 @@ impl Server {
         &self.dir
     }
 
+    /// How a database is reached.
+    pub fn url(&self, database: &str) -> String {
+        let Self { dir, port, .. } = self;
+        format!("postgres://postgres@/{database}?host={}&port={port}", dir.display())
+    }
+
     /// Runs SQL as the superuser and returns what `psql` prints, unaligned, without headers.
     pub fn sql(&self, database: &str, sql: &str) -> String {
         let mut psql = Command::new(programs().join("psql"));
@@ -293,11 +269,17 @@ impl Server {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// A new, empty schema, which is a catalog of its own as a database is: cheaper to make, and to remove.
+    pub fn schema(&self) -> Schema<'_> {
+        let name = fresh_name();
+        let new = format!("DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}");
+        self.sql("postgres", &new);
+        Schema { server: self, name }
+    }
+
     /// A new, empty database.
     pub fn database(&self) -> Database<'_> {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        let number = LAST.fetch_add(1, Ordering::Relaxed);
-        let name = format!("test_{}_{number}", std::process::id());
+        let name = fresh_name();
         self.sql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
         Database { server: self, name }
@@ -307,6 +289,35 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop(Stop::Fast);
+    }
+}
+
+/// A name that no other test has.
+fn fresh_name() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let number = LAST.fetch_add(1, Ordering::Relaxed);
+    format!("test_{}_{number}", std::process::id())
+}
+
+/// A schema of one test.
+pub struct Schema<'a> {
+    server: &'a Server,
+    name: String,
+}
+
+impl Schema<'_> {
+    /// How it is reached.
+    pub fn url(&self) -> String {
+        let (url, name) = (self.server.url("postgres"), &self.name);
+        format!("{url}&options=-c%20search_path%3D{name}&application_name={name}")
+    }
+
+    /// Sessions that were opened with its URL.
+    pub fn sessions(&self) -> usize {
+        let name = &self.name;
+        let count =
+            format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'");
+        self.server.sql("postgres", &count).trim().parse().unwrap()
     }
 }
 
@@ -320,8 +331,7 @@ pub struct Database<'a> {
 impl Database<'_> {
     /// How it is reached.
     pub fn url(&self) -> String {
-        let Server { dir, port, .. } = self.server;
-        format!("postgres://postgres@/{}?host={}&port={port}", self.name, dir.display())
+        self.server.url(&self.name)
     }
 
     /// How an encrypted server is reached under a name that leads to the loopback interface; `how` follows.

@@ -1,11 +1,14 @@
-//! An S3 server: Garage, one node, one bucket.
+//! An S3 server: Garage, one node, one bucket. One that the tests of all processes share (`shared`), each below a prefix of
+//! its own, and servers of a test's own.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -13,11 +16,14 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::shared::Place;
+
 /// Credentials of a server that lives as long as a test.
 const KEY: &str = "GK0123456789abcdef01234567";
 const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const REGION: &str = "garage";
 const BUCKET: &str = "headwater";
+const MISSING: &str = "Garage (installed by scripts/setup test)";
 /// How long a server may take to answer.
 const READY_IN: Duration = Duration::from_secs(60);
 
@@ -33,10 +39,15 @@ pub enum Durability {
 /// A running S3 server.
 #[derive(Debug)]
 pub struct S3 {
-    process: Child,
+    /// `None`: it is shared, and no test may stop it.
+    process: Option<Child>,
     port: u16,
+    dir: PathBuf,
     /// After the process: it goes when that is gone.
-    dir: TempDir,
+    #[expect(dead_code, reason = "a directory, held")]
+    temporary: Option<TempDir>,
+    /// While it is open, the server that is shared stays.
+    held: Option<File>,
 }
 
 impl S3 {
@@ -53,33 +64,39 @@ impl S3 {
     /// # Panics
     /// As [`S3::start`].
     pub fn start_in(durability: Durability, parent: &Path) -> Self {
-        let dir = tempfile::tempdir_in(parent).expect("a directory");
-        let [port, rpc] = free_ports();
-        let synced = durability == Durability::Synced;
-        let config = format!(
-            r#"
-metadata_dir = "{dir}/meta"
-data_dir = "{dir}/data"
-db_engine = "lmdb"
-metadata_fsync = {synced}
-data_fsync = {synced}
-replication_factor = 1
-compression_level = "none"
-rpc_bind_addr = "127.0.0.1:{rpc}"
-rpc_public_addr = "127.0.0.1:{rpc}"
-rpc_secret = "{SECRET}"
-[s3_api]
-s3_region = "{REGION}"
-api_bind_addr = "127.0.0.1:{port}"
-root_domain = ".s3.localhost"
-"#,
-            dir = dir.path().display(),
-        );
-        fs::write(dir.path().join("garage.toml"), config).expect("its configuration");
-        let process = spawn(dir.path());
-        let mut server = Self { process, port, dir };
+        let temporary = tempfile::tempdir_in(parent).expect("a directory");
+        let dir = temporary.path().to_owned();
+        let port = configure(&dir, durability);
+        let process = Some(command(&dir).spawn().expect(MISSING));
+        let mut server = Self { process, port, dir, temporary: Some(temporary), held: None };
         server.wait();
         server
+    }
+
+    /// The server that all tests share: each keeps to a prefix of its own, and none stops it.
+    ///
+    /// # Panics
+    /// As [`S3::start`].
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<S3> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let place = Place::take("garage");
+            let (dir, note) = (place.data(), place.data().join("port"));
+            let noted = fs::read_to_string(&note).ok().and_then(|port| port.parse().ok());
+            let answering = noted.filter(|port| answers((Ipv4Addr::LOCALHOST, *port).into()));
+            let port = answering.unwrap_or_else(|| {
+                drop(fs::remove_dir_all(&dir));
+                fs::create_dir_all(&dir).expect("a directory");
+                let port = configure(&dir, Durability::None);
+                place.watch(&command(&dir), &dir.join("log"));
+                fs::write(&note, port.to_string()).expect("a note of its port");
+                port
+            });
+            let mut server = Self { process: None, port, dir, temporary: None, held: None };
+            server.wait();
+            server.held = Some(place.keep());
+            server
+        })
     }
 
     /// Where its bucket is, for an engine.
@@ -117,8 +134,10 @@ root_domain = ".s3.localhost"
 
     /// Ends the process at once, as a crash would. Its data stay.
     pub fn kill(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
+        if let Some(process) = &mut self.process {
+            drop(process.kill());
+            drop(process.wait());
+        }
     }
 
     /// Starts it again after [`S3::kill`]. Blocks until it answers.
@@ -127,7 +146,8 @@ root_domain = ".s3.localhost"
     /// When it does not come up.
     pub fn restart(&mut self) {
         self.kill();
-        self.process = spawn(self.dir.path());
+        assert!(self.process.is_some(), "it is shared");
+        self.process = Some(command(&self.dir).spawn().expect(MISSING));
         self.wait();
     }
 
@@ -142,41 +162,44 @@ root_domain = ".s3.localhost"
     }
 
     /// Its process, to be measured.
+    ///
+    /// # Panics
+    /// When it is shared.
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        self.process.as_ref().expect("a process of our own").id()
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process");
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process");
         kill_process(pid, signal).expect("a signal to our own process");
     }
 
     fn wait(&mut self) {
         let begun = Instant::now();
-        while !self.answers() {
-            let ended = self.process.try_wait().expect("the state of our own process");
-            let log = || fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+        while !answers(self.address()) {
+            let ended = self
+                .process
+                .as_mut()
+                .and_then(|process| process.try_wait().expect("the state of our own process"));
+            let log = || fs::read_to_string(self.dir.join("log")).unwrap_or_default();
             assert!(ended.is_none(), "Garage ended: {ended:?}\n{}", log());
             assert!(begun.elapsed() < READY_IN, "Garage does not answer\n{}", log());
             sleep(Duration::from_millis(20));
         }
     }
+}
 
-    /// Whether a request for the bucket is refused as it should be: without a signature, but with a bucket there.
-    fn answers(&self) -> bool {
-        let asked = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(self.address())?;
-            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-            write!(
-                stream,
-                "GET /{BUCKET}/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-            )?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        asked().is_ok_and(|answer| answer.starts_with("HTTP/1.1 403"))
-    }
+/// Whether a request for the bucket is refused as it should be: without a signature, but with a bucket there.
+fn answers(address: SocketAddr) -> bool {
+    let asked = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        write!(stream, "GET /{BUCKET}/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    asked().is_ok_and(|answer| answer.starts_with("HTTP/1.1 403"))
 }
 
 impl Drop for S3 {
@@ -185,21 +208,42 @@ impl Drop for S3 {
     }
 }
 
-fn spawn(dir: &Path) -> Child {
-    let log = fs::OpenOptions::new().create(true).append(true).open(dir.join("log"));
-    Command::new(installed())
-        .arg("-c")
-        .arg(dir.join("garage.toml"))
-        .args(["server", "--single-node", "--default-bucket"])
-        .env("GARAGE_DEFAULT_ACCESS_KEY", KEY)
-        .env("GARAGE_DEFAULT_SECRET_KEY", SECRET)
-        .env("GARAGE_DEFAULT_BUCKET", BUCKET)
-        .env("RUST_LOG", "garage=warn")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log.expect("its log"))
-        .spawn()
-        .expect("Garage (installed by scripts/setup test)")
+/// Writes its configuration, and returns its port.
+fn configure(dir: &Path, durability: Durability) -> u16 {
+    let [port, rpc] = free_ports();
+    let synced = durability == Durability::Synced;
+    let config = format!(
+        r#"
+metadata_dir = "{dir}/meta"
+data_dir = "{dir}/data"
+db_engine = "lmdb"
+metadata_fsync = {synced}
+data_fsync = {synced}
+replication_factor = 1
+compression_level = "none"
+rpc_bind_addr = "127.0.0.1:{rpc}"
+rpc_public_addr = "127.0.0.1:{rpc}"
+rpc_secret = "{SECRET}"
+[s3_api]
+s3_region = "{REGION}"
+api_bind_addr = "127.0.0.1:{port}"
+root_domain = ".s3.localhost"
+"#,
+        dir = dir.display(),
+    );
+    fs::write(dir.join("garage.toml"), config).expect("its configuration");
+    port
+}
+
+fn command(dir: &Path) -> Command {
+    let log = File::options().create(true).append(true).open(dir.join("log"));
+    let mut command = Command::new(installed());
+    command.arg("-c").arg(dir.join("garage.toml"));
+    command.args(["server", "--single-node", "--default-bucket"]);
+    command.env("GARAGE_DEFAULT_ACCESS_KEY", KEY).env("GARAGE_DEFAULT_SECRET_KEY", SECRET);
+    command.env("GARAGE_DEFAULT_BUCKET", BUCKET).env("RUST_LOG", "garage=warn");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("its log"));
+    command
 }
 
 /// Where the set-up puts it, else wherever the system finds it.

@@ -20,7 +20,8 @@ const BLOCK: u64 = 1024;
 /// How often a block is tried for while other nodes take theirs.
 const ATTEMPTS_MAX: u32 = 5;
 /// One row is locked, and nothing else is looked at: no snapshot has to hold.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 4500";
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on; \
+     SET LOCAL statement_timeout = 4500";
 
 /// The ids that were taken and not given yet.
 pub(super) struct Ids {

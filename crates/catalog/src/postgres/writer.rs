@@ -32,8 +32,9 @@ use crate::rows::moving;
 use crate::rows::overlay::Overlay;
 use crate::rows::view::View;
 
-/// How a group begins. The server gives a statement up a little before we do, and takes our locks away if we vanish.
-const WRITE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; \
+/// How a group begins. A COMMIT is answered when it is durable, whatever the server is set to; the server gives a statement up a
+/// little before we do, and takes our locks away if we vanish.
+const WRITE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; SET LOCAL synchronous_commit = on; \
      SET LOCAL statement_timeout = 4500; SET LOCAL idle_in_transaction_session_timeout = 60000";
 /// How often a group is run before its operations are run one by one, and then how often each of them.
 const ATTEMPTS_MAX: u32 = 8;

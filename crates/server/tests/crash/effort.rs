@@ -43,6 +43,11 @@ impl Effort {
         more
     }
 
+    /// Whether it was asked for on demand, and may take its time.
+    pub(crate) fn is_full(&self) -> bool {
+        self.rounds.is_some()
+    }
+
     /// Chance for a part of the test.
     pub(crate) fn chance(&self, part: u64) -> Chance {
         Chance::new(self.seed ^ part.wrapping_mul(0x9e37_79b9))

@@ -13,6 +13,7 @@ use crate::{
     effort::Effort,
     harness::{Connection, sha256},
     ledger::{Version, reads_as},
+    node::Node,
     world::World,
 };
 
@@ -32,7 +33,8 @@ fn sigkill_at_random_moments() {
     let mut more = effort.goes_on();
     while more {
         let dir = place();
-        let mut world = World::found(&dir.path().join("data"), effort.chance(stores));
+        let node = Node::with_chosen_engines(&dir.path().join("data"));
+        let mut world = World::found(node, effort.chance(stores));
         stores += 1;
         for _ in 0..ROUNDS_A_STORE {
             world.load(|node, chance| {
@@ -45,6 +47,7 @@ fn sigkill_at_random_moments() {
                     sleep(Duration::from_millis(chance.below(150) as u64));
                     node.kill();
                 }
+                node.kill_for_good();
             });
             world.node.start();
             world.judge(10);
@@ -66,7 +69,8 @@ fn sigkill_at_random_moments() {
 fn sigterm_under_load() {
     let mut effort = Effort::new("SIGTERM under load", 5, 50);
     let (mut round, dir) = (0, place());
-    let mut world = World::found(&dir.path().join("data"), effort.chance(7));
+    let node = Node::with_chosen_engines(&dir.path().join("data"));
+    let mut world = World::found(node, effort.chance(7));
     while effort.goes_on() {
         // Uploads that the server has agreed to before the signal, and that end after it.
         let (caller, mut chance) = (world.caller(), effort.chance(round));

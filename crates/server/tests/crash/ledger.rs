@@ -166,6 +166,11 @@ impl Ledger {
         Self { root, base, since, uploads, sessions, touched, acknowledged: 0 }
     }
 
+    /// Its directory.
+    pub(crate) fn root(&self) -> &str {
+        &self.root
+    }
+
     /// The tree, where only one is legal.
     pub(crate) fn tree(&self) -> &Tree {
         assert!(self.since.is_empty(), "what is there is not known");

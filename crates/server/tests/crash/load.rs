@@ -3,15 +3,21 @@
 //! Each has a directory of its own, where it knows what must be there; a few files are everybody's, and what may be in
 //! those follows from when which upload began and was acknowledged.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use blobs::suite::Chance;
 
 use crate::{
     caller::{Caller, Reply},
+    harness::PATIENCE,
     ledger::{Ledger, Op, Version, look, reads_as},
 };
 
@@ -25,39 +31,74 @@ const SIZES: [usize; 14] = [
 /// A client with its directory.
 pub(crate) struct Writer {
     pub(crate) ledger: Ledger,
+    /// Whether it also uploads in pieces.
+    pub(crate) in_pieces: bool,
     chance: Chance,
     named: usize,
 }
 
 impl Writer {
     pub(crate) fn new(n: usize, caller: &mut Caller, chance: Chance) -> Self {
-        Self { ledger: Ledger::new(&format!("/w{n}"), caller), chance, named: 0 }
+        let ledger = Ledger::new(&format!("/w{n}"), caller);
+        Self { ledger, in_pieces: true, chance, named: 0 }
     }
 
-    /// Asks for one thing after the other.
-    pub(crate) fn run(&mut self, mut caller: Caller, shared: &[Shared], stop: &AtomicBool) {
+    /// Asks for one thing after the other, until something is not acknowledged; returns what came of it.
+    pub(crate) fn run(
+        &mut self,
+        caller: &mut Caller,
+        shared: &[Shared],
+        stop: &AtomicBool,
+    ) -> Reply<()> {
         while !stop.load(Ordering::Relaxed) {
             let reply = match self.chance.below(100) {
-                0..8 => shared[self.chance.below(shared.len())].put(&mut caller, &self.body()),
-                8..14 => {
+                0..8 => shared[self.chance.below(shared.len())].put(caller, &self.body()),
+                8..14 if self.in_pieces => {
                     let parts = (0..=self.chance.below(3)).map(|_| self.part()).collect();
                     let path = self.fresh("m");
-                    self.ledger.multipart(&mut caller, &path, parts)
+                    self.ledger.multipart(caller, &path, parts)
                 }
-                14..60 => {
+                8..60 => {
                     let (path, body) = (self.some_name(), self.body());
                     let form = self.chance.below(4) == 0;
-                    self.ledger.put(&mut caller, &path, &body, form)
+                    self.ledger.put(caller, &path, &body, form)
                 }
                 _ => match self.other() {
-                    Some(op) => self.ledger.change(&mut caller, &op),
+                    Some(op) => self.ledger.change(caller, &op),
                     None => continue,
                 },
             };
             // Not answered: what was asked for is done or not, and only a restart tells.
             if !reply.is_ok() {
+                return reply;
+            }
+        }
+        Reply::Ok(())
+    }
+
+    /// The same for a client that does not give up: after a fault it asks for one thing again and again.
+    pub(crate) fn run_on(
+        &mut self,
+        caller: &mut Caller,
+        shared: &[Shared],
+        stop: &AtomicBool,
+        faults: &Faults,
+    ) {
+        let reply = self.run(caller, shared, stop);
+        if reply.is_ok() {
+            return;
+        }
+        faults.note(&reply);
+        let path = format!("{}/again", self.ledger.root());
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let reply = self.ledger.put(caller, &path, &path.clone().into_bytes(), false);
+            if reply.is_ok() {
                 return;
             }
+            faults.note(&reply);
+            assert!(Instant::now() < end, "{path} is never acknowledged: {reply:?}");
+            sleep(Duration::from_millis(50));
         }
     }
 
@@ -114,6 +155,30 @@ impl Writer {
             _ => Op::Rename(self.some_file()?, self.fresh("f")),
         })
         .filter(|op| !matches!(op, Op::Copy(from, to) if from == to))
+    }
+}
+
+/// What clients were told that was no acknowledgement.
+#[derive(Default)]
+pub(crate) struct Faults(Mutex<BTreeMap<String, usize>>);
+
+impl Faults {
+    /// Notes one. What the contract does not name for a dependency that is away fails the test.
+    fn note(&self, reply: &Reply<()>) {
+        let named = match reply {
+            Reply::Ok(()) | Reply::Cut => true,
+            // The HTTP interface; JSON-RPC's own for the server; a method's own.
+            Reply::No(status, code) => {
+                [(503, -26), (200, -32_000), (200, -27)].contains(&(*status, *code))
+            }
+        };
+        assert!(named, "an answer that the contract does not name: {reply:?}");
+        *self.0.lock().unwrap().entry(format!("{reply:?}")).or_default() += 1;
+    }
+
+    /// How often what was told.
+    pub(crate) fn told(&self) -> BTreeMap<String, usize> {
+        self.0.lock().unwrap().clone()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What was acknowledged is there after a crash, and nothing torn is: the real binary over HTTP, killed, failed at every
 //! step, and robbed of its power; one oracle judges all (`ledger`).
 //!
-//! What lives here: promises 1 to 5 and 15. What does not: the contract itself (`wire`), and faults under the traits (in
+//! What lives here: promises 1 to 5 and 15, and of 14 what nodes of one store do (`nodes`, `outages`). What does not: the contract itself (`wire`), and faults under the traits (in
 //! `ops`, tests/faults). By default each test runs for some seconds. `HEADWATER_CRASH=full` runs all of each at full
 //! length, `HEADWATER_CRASH=300` that many rounds; `HEADWATER_CRASH_SEED=n` repeats what a run printed, `HEADWATER_CRASH_BINARY=path` tries another build. Tests that need
 //! root and loop devices say so on stderr and pass without.
@@ -16,6 +16,8 @@
 mod harness;
 
 mod caller;
+mod clients;
+mod cluster;
 mod device;
 mod effort;
 mod errors;
@@ -25,6 +27,8 @@ mod kills;
 mod ledger;
 mod load;
 mod node;
+mod nodes;
+mod outages;
 mod power;
 mod script;
 mod states;

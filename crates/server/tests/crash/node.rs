@@ -11,13 +11,15 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::harness::{ACCOUNT, PASSWORD, PATIENCE, USER, wait_until};
+use crate::harness::{ACCOUNT, Engines, PASSWORD, PATIENCE, USER, wait_until};
 
 /// The process, its data, and where it logs (elsewhere, since the data may lie on a disk that dies).
 pub(crate) struct Node {
     pub(crate) data: PathBuf,
     home: TempDir,
     env: Vec<(String, String)>,
+    pub(crate) engines: Engines,
+    listen: SocketAddr,
     child: Option<Child>,
     address: SocketAddr,
     /// The longest any start took.
@@ -25,12 +27,26 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A node that does not run yet.
+    /// A node that does not run yet, with all it stores in `data`.
     pub(crate) fn new(data: &Path) -> Self {
+        Self::with(data, ([127, 0, 0, 1], 0).into(), |_| Engines::own())
+    }
+
+    /// The same with the engines that are chosen from outside.
+    pub(crate) fn with_chosen_engines(data: &Path) -> Self {
+        Self::with(data, ([127, 0, 0, 1], 0).into(), Engines::chosen)
+    }
+
+    /// The same with engines for a directory that nobody else has, at an address of its own.
+    pub(crate) fn with(
+        data: &Path,
+        listen: SocketAddr,
+        engines: impl FnOnce(&Path) -> Engines,
+    ) -> Self {
         let home = tempfile::Builder::new().prefix("headwater-crash-").tempdir().unwrap();
-        let (address, slowest_start) = (([127, 0, 0, 1], 0).into(), Duration::ZERO);
-        let data = data.to_owned();
-        Self { data, home, env: Vec::new(), child: None, address, slowest_start }
+        let engines = engines(home.path());
+        let (data, env, slowest_start) = (data.to_owned(), Vec::new(), Duration::ZERO);
+        Self { data, home, env, engines, listen, child: None, address: listen, slowest_start }
     }
 
     /// What its next starts have in their environment.
@@ -66,8 +82,8 @@ impl Node {
     pub(crate) fn spawn(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.home.path().join("log"));
-        let mut command = Self::command();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--account", ACCOUNT, "--user", USER]);
+        let (mut command, listen) = (self.command(), self.listen.to_string());
+        command.args(["serve", "--listen", &listen, "--account", ACCOUNT, "--user", USER]);
         command.arg("--data").arg(&self.data).env("HEADWATER_PASSWORD", PASSWORD);
         command.env_remove("HEADWATER_CONFIG").env("HEADWATER_LOG", "info");
         command.envs(self.env.iter().cloned());
@@ -113,6 +129,12 @@ impl Node {
         }
     }
 
+    /// The same, and the end of what it had asked its engines for.
+    pub(crate) fn kill_for_good(&mut self) {
+        self.kill();
+        self.engines.wait_for_rest();
+    }
+
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
         let pid = i32::try_from(self.child.as_ref().unwrap().id()).unwrap();
@@ -135,16 +157,20 @@ impl Node {
     /// Every invariant of the store, by its own means; nobody has it open.
     pub(crate) fn fsck(&self) {
         let output =
-            Self::command().args(["fsck", "--deep", "--json", "--data"]).arg(&self.data).output();
+            self.command().args(["fsck", "--deep", "--json", "--data"]).arg(&self.data).output();
         let output = output.unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "fsck: {}: {said:.2000}", output.status);
+        let besides = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "fsck: {}: {said:.2000} {besides:.1000}", output.status);
     }
 
-    /// The binary that is tested.
-    fn command() -> Command {
+    /// The binary that is tested, told where all is stored.
+    fn command(&self) -> Command {
         let binary = std::env::var_os("HEADWATER_CRASH_BINARY");
-        Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_headwater").into()))
+        let binary = binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_headwater").into());
+        let mut command = Command::new(binary);
+        command.envs(self.engines.variables.iter().cloned());
+        command
     }
 
     /// Files below a room of the data directory.

@@ -14,6 +14,7 @@ use crate::{
     device::{Device, can_mount, kinds, place},
     effort::Effort,
     faults::compile,
+    node::Node,
     world::World,
 };
 
@@ -54,7 +55,7 @@ fn power_loss_under_load() {
         let kind = kinds[usize::try_from(stores).unwrap_or(0) % kinds.len()];
         let mut device = Device::new(place.path(), kind);
         device.mount();
-        let mut world = World::found(&device.root().join("data"), effort.chance(stores));
+        let mut world = World::found(Node::new(&device.root().join("data")), effort.chance(stores));
         stores += 1;
         for _ in 0..ROUNDS_A_STORE {
             let (mut halt, deaf) = (Halt::ready(&halt, device.root()), world.deaf.clone());

@@ -5,6 +5,7 @@
 //! The invariant: a server never outlives its test.
 
 mod client;
+mod engines;
 mod form;
 mod http;
 mod nginx;
@@ -19,6 +20,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 pub(crate) use client::{Client, code_of, rpc_raw};
+pub(crate) use engines::Engines;
 pub(crate) use form::{BOUNDARY, Form, content_type as form_type};
 pub(crate) use http::{Answer, Ask, Connection, ask};
 pub(crate) use nginx::Nginx;
@@ -32,8 +34,9 @@ pub(crate) const USER: &str = "anna";
 /// That user's password.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
-/// How long anything may take that is waited for. Only a broken server needs it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take that is waited for. Only a broken server needs it, or one that waits for the lease of another
+/// that died (70 s).
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until `condition` holds.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {

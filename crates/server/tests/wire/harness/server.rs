@@ -1,4 +1,5 @@
-//! A server of its own for a test: the real binary, a new data directory, a port nobody else has.
+//! A server of its own for a test: the real binary, a new data directory, a port nobody else has; or several of them over one
+//! store, behind a balancer (`engines`).
 
 use std::{
     fs::{self, File},
@@ -11,9 +12,8 @@ use std::{
 };
 
 use tempfile::TempDir;
-use testbed::{Durability, S3};
 
-use super::{ACCOUNT, Client, PASSWORD, USER, wait_until};
+use super::{ACCOUNT, Client, Engines, Nginx, PASSWORD, USER, wait_until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_headwater");
 /// How long a log must not grow to be taken for whole.
@@ -45,14 +45,14 @@ impl Default for Setup {
 pub(crate) struct Server {
     dir: TempDir,
     setup: Setup,
-    child: Option<Child>,
+    /// How many processes it is when it runs.
+    nodes: usize,
+    /// Empty: it does not run.
+    children: Vec<Child>,
     address: SocketAddr,
-    /// Where its blobs lie, if not in its directory.
-    _blobs: Option<S3>,
+    /// Before several nodes.
+    balancer: Option<Nginx>,
 }
-
-/// Says where all servers keep their blobs that are not told otherwise: `s3`, each in a store of its own.
-const BLOBS: &str = "HEADWATER_TEST_BLOBS";
 
 impl Server {
     /// A server with account [`ACCOUNT`] and user [`USER`], answering.
@@ -68,34 +68,52 @@ impl Server {
 
     /// The same over a directory that the test has put something into.
     pub(crate) fn start_in(dir: TempDir, mut setup: Setup) -> Self {
-        let elsewhere = std::env::var(BLOBS).is_ok_and(|blobs| blobs == "s3");
-        let blobs = (elsewhere && setup.variables.is_empty()).then(|| {
-            let store = S3::start(Durability::None);
-            setup.variables = store.variables();
-            setup.variables.push(("HEADWATER_BLOBS".to_owned(), store.url("")));
-            store
-        });
+        let engines = match setup.variables.is_empty() {
+            true => Engines::chosen(dir.path()),
+            false => Engines::own(),
+        };
+        setup.variables.extend(engines.variables);
         if let Some(config) = &setup.config {
             fs::write(dir.path().join("config.toml"), config).unwrap();
         }
-        let address = ([127, 0, 0, 1], 0).into();
-        let mut server = Self { dir, setup, child: None, address, _blobs: blobs };
+        let (nodes, address) = (engines.nodes, ([127, 0, 0, 1], 0).into());
+        let mut server = Self { dir, setup, nodes, children: vec![], address, balancer: None };
         server.start_again();
         server
     }
 
     /// Starts a server that was stopped or killed, over the same data. The port is another.
     pub(crate) fn start_again(&mut self) {
-        assert!(self.child.is_none(), "the server runs already");
-        let out = self.dir.path().join("stdout");
+        assert!(self.children.is_empty(), "the server runs already");
+        self.children = (0..self.nodes).map(|node| self.spawn(node)).collect();
+        let mut addresses = Vec::new();
+        for node in 0..self.nodes {
+            wait_until("the server's address", || {
+                if let Some(status) = self.children[node].try_wait().unwrap() {
+                    panic!("the server ended: {status}\n{}", self.log());
+                }
+                let printed = fs::read_to_string(self.out_path(node)).unwrap();
+                addresses.extend(announced(&printed));
+                addresses.len() > node
+            });
+        }
+        self.address = addresses[0];
+        if self.nodes > 1 {
+            let balancer = Nginx::balancing(&addresses);
+            self.address = ([127, 0, 0, 1], balancer.port()).into();
+            self.balancer = Some(balancer);
+        }
+    }
+
+    fn spawn(&self, node: usize) -> Child {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let serve = ["serve", "--listen", "127.0.0.1:0"];
         let mut command = if self.setup.shell.is_empty() {
-            self.command(&serve)
+            command(&serve, &self.data_of(node))
         } else {
             let script = format!("{}\nexec \"$0\" \"$@\"", self.setup.shell);
             let args = [&["-c", &script, BINARY], &serve[..]].concat();
-            command_of("/bin/sh", &args, &self.data())
+            command_of("/bin/sh", &args, &self.data_of(node))
         };
         command.envs(self.setup.variables.clone());
         command.args(["--account", ACCOUNT, "--user", USER]);
@@ -106,18 +124,9 @@ impl Server {
             command.env("HEADWATER_PASSWORD", password);
         }
         command.env("HEADWATER_LOG", self.setup.log);
-        command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let mut address = None;
-        wait_until("the server's address", || {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("the server ended: {status}\n{}", self.log());
-            }
-            address = announced(&fs::read_to_string(&out).unwrap());
-            address.is_some()
-        });
-        self.address = address.unwrap();
-        self.child = Some(child);
+        let out = File::create(self.out_path(node)).unwrap();
+        command.stdin(Stdio::null()).stdout(out).stderr(log);
+        command.spawn().unwrap()
     }
 
     /// Where it listens.
@@ -125,9 +134,17 @@ impl Server {
         self.address
     }
 
-    /// Its data directory.
+    /// Its data directory; of several nodes, the first one's.
     pub(crate) fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.data_of(0)
+    }
+
+    fn data_of(&self, node: usize) -> PathBuf {
+        self.dir.path().join(if node == 0 { "data".to_owned() } else { format!("data-{node}") })
+    }
+
+    fn out_path(&self, node: usize) -> PathBuf {
+        self.dir.path().join(format!("stdout-{node}"))
     }
 
     /// A directory of the test's own.
@@ -137,7 +154,8 @@ impl Server {
 
     /// What it has printed since the last start.
     pub(crate) fn printed(&self) -> String {
-        fs::read_to_string(self.dir.path().join("stdout")).unwrap()
+        let printed = |node| fs::read_to_string(self.out_path(node)).unwrap();
+        (0..self.nodes).map(printed).collect()
     }
 
     /// What it has logged since it was made, once nothing comes any more: lines wait a moment for company.
@@ -176,39 +194,45 @@ impl Server {
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
-    /// Its process.
+    /// Its process; of several nodes, the first one's.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
+        self.children[0].id()
     }
 
     /// Whether the process still runs.
     pub(crate) fn lives(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+        let mut lives = |child: &mut Child| child.try_wait().unwrap().is_none();
+        !self.children.is_empty() && self.children.iter_mut().all(&mut lives)
     }
 
     /// Kills it: the process is gone when this returns, and had no time for anything.
     pub(crate) fn kill(&mut self) {
-        let mut child = self.child.take().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
+        for mut child in self.children.drain(..) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     /// Asks it to stop.
     pub(crate) fn ask_to_stop(&self) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status().unwrap();
+        let pids = self.children.iter().map(|child| child.id().to_string());
+        let mut kill = Command::new("sh");
+        let sent = kill.args(["-c", "kill -TERM \"$@\"", "kill"]).args(pids).status().unwrap();
         assert!(sent.success());
     }
 
     /// Waits for a server that was asked to stop.
     pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
-        let mut child = self.child.take().unwrap();
-        let mut status = None;
-        wait_until("the end of the server", || {
-            status = child.try_wait().unwrap();
-            status.is_some()
+        let mut ends = self.children.drain(..).map(|mut child| {
+            let mut status = None;
+            wait_until("the end of the server", || {
+                status = child.try_wait().unwrap();
+                status.is_some()
+            });
+            status.unwrap()
         });
-        status.unwrap()
+        let first = ends.next().unwrap();
+        ends.find(|status| !status.success()).unwrap_or(first)
     }
 
     /// Stops it in an orderly way.
@@ -285,7 +309,8 @@ fn command(args: &[&str], data: &Path) -> Command {
 
 fn command_of(program: &str, args: &[&str], data: &Path) -> Command {
     let mut command = Command::new(program);
-    let names = ["DATA", "CONFIG", "PASSWORD", "LOG", "BLOBS", "BLOBS_CACHE"];
+    let names =
+        ["DATA", "CONFIG", "PASSWORD", "LOG", "CATALOG", "KEY_FILE", "BLOBS", "BLOBS_CACHE"];
     for name in names {
         command.env_remove(format!("HEADWATER_{name}"));
     }
@@ -296,7 +321,7 @@ fn command_of(program: &str, args: &[&str], data: &Path) -> Command {
 impl Drop for Server {
     #[expect(clippy::print_stderr, reason = "what the runner shows of a failed test")]
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        for child in &mut self.children {
             let _gone = child.kill();
             let _reaped = child.wait();
         }
