@@ -14,7 +14,7 @@ use crate::{
     http::Connection,
     load::{Load, Script, Shown},
     plan::Plan,
-    requests::{Calls, Random4k, Uploads},
+    requests::{Calls, Files4k, Uploads},
     table::{Cell, Table, say},
 };
 use stand::{Nodes, Spent, Stand};
@@ -134,7 +134,7 @@ async fn measure(
     }
     let (connections, count) = READS;
     let count = plan.count(count);
-    let get = Random4k { files: plan.files, path, contents: &contents };
+    let get = Files4k { random: true, files: plan.files, path, contents: &contents };
     turn(3, format!("GET of any entry, {connections} conn."), count, connections, &get)?;
     turn(4, "GET of any entry, 1 conn.".to_owned(), count / 10, 1, &get)?;
     let token = session.token();
