@@ -4,10 +4,7 @@
 //! the key, which the new place gets before anything else, progress, and the report. The new place is not opened by anybody else
 //! before it is whole (`refuse_incomplete`).
 
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use model::{Error, Moving, Stage};
@@ -56,11 +53,10 @@ pub(crate) async fn run(
     let order = Order { from: site.name()?, to: there.name()?, deep };
     let name = order.to.clone();
     notes.say(format!("moving to {name}"));
-    let said = Mutex::new((begun, ""));
+    let mut said = (begun, "");
     let mut tell = |moved: &Moved| {
-        let mut said = said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if said.1 != moved.at || said.0.elapsed() >= PROGRESS_PAUSE {
-            *said = (Instant::now(), moved.at);
+            said = (Instant::now(), moved.at);
             notes.say(progress(moved, begun));
         }
     };

@@ -115,8 +115,8 @@ impl Theirs {
 fn walk(audit: &dyn Audit, mut theirs: Theirs, visit: &mut Visit<'_>) -> Result<u64> {
     let (mut equal, mut found, mut bytes) = (0, Vec::new(), 0);
     for index in Index::ALL {
-        let mut ours =
-            audit.rows(index, None).filter(|row| row.as_ref().map_or(true, |r| !r.stays()));
+        let rows = audit.rows(index, None);
+        let mut ours = rows.filter(|row| !row.as_ref().is_ok_and(Row::stays));
         let (mut our, mut their) = (next(&mut ours)?, theirs.next()?);
         loop {
             let order = match (&our, &their) {

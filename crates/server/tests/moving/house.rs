@@ -237,7 +237,7 @@ fn change(ledger: &mut Ledger, caller: &mut Caller, chance: &mut Chance, n: usiz
     };
     match &reply {
         Reply::Ok(()) => true,
-        Reply::Cut | Reply::No(503, -26) | Reply::No(200, -32_000) => false,
+        Reply::Cut | Reply::No(503, -26) | Reply::No(200, -32_000 | -27) => false,
         Reply::No(..) => panic!("a client was told {reply:?}"),
     }
 }

@@ -11,10 +11,10 @@
 #[allow(dead_code, reason = "what crash tests need beside this")]
 mod caller;
 #[path = "../wire/harness/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "what the tests of the contract need beside this")]
+#[allow(dead_code, unused_imports, reason = "what the tests of the contract need beside this")]
 mod harness;
 #[path = "../crash/ledger.rs"]
-#[expect(dead_code, reason = "what crash tests need beside this")]
+#[allow(dead_code, reason = "what crash tests need beside this")]
 mod ledger;
 
 mod cuts;
