@@ -50,7 +50,9 @@ impl Part {
 /// Prints the targets, and writes the files the plan asks for.
 pub(crate) fn finish(plan: &Plan, machine: &Machine, parts: &[Part]) -> anyhow::Result<()> {
     let targets = targets(parts);
-    targets.print();
+    if !plan.is_scale_out() {
+        targets.print();
+    }
     if let Some(path) = &plan.json {
         let all = json!({
             "machine": machine.json(),

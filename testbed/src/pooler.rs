@@ -1,6 +1,7 @@
 //! pgbouncer in transaction mode: each transaction may run on another of its connections.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,7 +36,9 @@ impl Pooler {
         let process =
             command.spawn().expect("pgbouncer is installed: scripts/setup test does that");
         let end = Instant::now() + Duration::from_secs(30);
-        while !dir.path().join(".s.PGSQL.6432").exists() {
+        // The socket is there a moment before anybody listens.
+        let socket = dir.path().join(".s.PGSQL.6432");
+        while UnixStream::connect(&socket).is_err() {
             let log = || fs::read_to_string(dir.path().join("log")).unwrap_or_default();
             assert!(Instant::now() < end, "pgbouncer does not start: {}", log());
             thread::sleep(Duration::from_millis(20));

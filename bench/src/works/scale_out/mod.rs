@@ -47,6 +47,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Table>> {
     for stand in &stands {
         if !stand.is_filled() {
             fill(plan, stand).await?;
+            say(&format!("scale-out, {}: filled", stand.name()));
             for (place, bytes) in stand.disk()? {
                 let each = bytes as f64 / plan.files as f64;
                 disk.row(vec![Cell::text(place), Cell::Number(each, 0)]);

@@ -54,7 +54,7 @@ pub(super) struct Spent {
 }
 
 impl Stand {
-    /// All that are compared. Those that share a store with one before are filled with it; the store is filled by all nodes.
+    /// All that are compared. Those that share a store with one before are filled with it.
     pub(super) fn all(plan: &Plan) -> anyhow::Result<[Self; 3]> {
         let within = plan.dir.clone().unwrap_or_else(std::env::temp_dir);
         let postgres = Server::own_in(&within, &SETTINGS);
@@ -68,8 +68,8 @@ impl Stand {
         let stand = |name, homes, engines, filled| Self { name, homes, engines, filled };
         Ok([
             stand("embedded, 1", homes(1)?, None, false),
-            stand("scale-out, 3", homes(3)?, Some(Rc::clone(&engines)), false),
-            stand("scale-out, 1", homes(1)?, Some(engines), true),
+            stand("scale-out, 1", homes(1)?, Some(Rc::clone(&engines)), false),
+            stand("scale-out, 3", homes(3)?, Some(engines), true),
         ])
     }
 

@@ -3,11 +3,11 @@
 //! What lives here: opening and closing, and the way of a job to the threads that read or to the one that writes. What
 //! does not: what is stored, and the lookups and changes made of it (`crate::rows`), where the database is (`target`), the
 //! way there (`line`, `fault`), tables and statements (`tables`, `sql`, `schema`), rows in a transaction (`snapshot`,
-//! `pending`, `door`), the group commit (`writer`).
+//! `pending`, `door`), running ahead of them (`ahead`, `wanted`, `trails`), the group commit (`writer`).
 //!
-//! Invariants: nothing is kept in memory from one transaction to the next but ids that were taken for this node alone, so
-//! no node ever sees an older state than was acknowledged to anybody; whatever becomes of the database, nothing hangs,
-//! nothing panics, and the engine goes on by itself when it is back.
+//! Invariants: nothing is kept in memory from one transaction to the next but ids that were taken for this node alone and
+//! which rows led to which, never what is in one; so no node ever sees an older state than was acknowledged to anybody;
+//! whatever becomes of the database, nothing hangs, nothing panics, and the engine goes on by itself when it is back.
 
 mod ahead;
 mod audit;
@@ -61,7 +61,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readers: 16 }
+        // Few: reads that wait for a thread make a group, and cost less together.
+        Self { readers: 4 }
     }
 }
 

@@ -196,7 +196,7 @@ async fn reads_in_groups() {
     };
     catalog.write(fill).await.unwrap();
     // The one thread that reads is kept until all have come.
-    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let (go, gone) = std::sync::mpsc::sync_channel::<()>(1);
     let (began, begun) = tokio::sync::oneshot::channel();
     let mut first = Some((began, gone));
     let holds = catalog.clone();
