@@ -207,3 +207,18 @@ fn commands_of_the_readme() {
     assert_eq!(readme("nothing to run\n"), 1, "a README shows how to run it");
     assert_eq!(rules::readme_commands(&[], &|_| true).len(), 1, "there is a README");
 }
+
+/// Tests that profiles leave out by name are there: one that was renamed would run where it cannot hold.
+#[test]
+fn profiles_name_tests_that_are_there() {
+    let profiles = fs::read_to_string(root().join(".config/nextest.toml")).unwrap();
+    let named: Vec<&str> = profiles.split("test(=").skip(1).collect();
+    assert!(named.len() > 5, "{named:?}");
+    for name in named {
+        let name = name.split_once(')').unwrap().0;
+        let (module, test) = name.split_once("::").unwrap();
+        let file = root().join(format!("crates/server/tests/wire/{module}.rs"));
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(&format!("fn {test}(")), "{name} is not in {}", file.display());
+    }
+}

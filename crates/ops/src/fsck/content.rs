@@ -206,11 +206,13 @@ impl Store {
     /// Compares the content of every file with the checksum in its record. Blobs are compared with their own checksums
     /// elsewhere, so those that are a file by themselves are not read again.
     pub(super) async fn look_at_contents(&self, online: bool) -> Result<Report> {
-        let store = self.clone();
+        let (store, here) = (self.clone(), Handle::current());
         let mut report = self
             .0
             .catalog
             .audit(move |audit| {
+                // The engine's thread may be none of the runtime's, and blobs are read from it.
+                let _here = here.enter();
                 let mut look = Look::new(audit);
                 let mut names = Stream::new(&mut look, Index::Names);
                 while let Some(row) = names.take(&mut look) {
