@@ -17,6 +17,9 @@ use crate::rows::moving;
 use crate::rows::overlay::Overlay;
 use crate::rows::source::Place;
 
+/// Rows of a table that are asked for: which of all they are, and the columns they are found by.
+type Asked = (&'static Table, Vec<usize>, Vec<Vec<Value>>);
+
 /// What locks it.
 pub(super) const LOCK: &str = "SELECT value FROM door WHERE id = 0 FOR SHARE";
 
@@ -41,7 +44,7 @@ impl Snapshot<'_> {
 
     /// Values of keys in one journey. They are not kept.
     pub(super) fn look_up_all(&self, places: &[Place]) -> Result<Vec<Option<Bytes>>> {
-        let mut by_table: Vec<(&'static Table, Vec<usize>, Vec<Vec<Value>>)> = Vec::new();
+        let mut by_table: Vec<Asked> = Vec::new();
         for (n, (family, key)) in places.iter().enumerate() {
             let table = tables::of(*family, key)?;
             let Some(found_by) = table.find(key) else { continue };

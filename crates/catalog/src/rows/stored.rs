@@ -38,7 +38,7 @@ pub(crate) fn family(index: Index) -> Family {
 
 /// Where a row stands, and what stands there. `None` for what cannot be written.
 pub(crate) fn stored(row: &Row) -> Option<(Family, Vec<u8>, Vec<u8>)> {
-    use Family::{Blobs, Dirs, Doomed, Events, Inline, Jobs, Meta, Names, Numbers};
+    use Family::{Blobs, Dirs, Doomed, Events, Jobs, Meta, Names, Numbers};
     use Family::{Pieces, Sessions, Uploads};
 
     fn number(value: u64) -> Vec<u8> {
@@ -82,11 +82,7 @@ pub(crate) fn stored(row: &Row) -> Option<(Family, Vec<u8>, Vec<u8>)> {
             (Numbers, key, encode(&DirectoryRow { name, id: *id }))
         }
         Row::Directory(account, it) => (Dirs, keys::dir(*account, it.id), encode(it)),
-        Row::Inline(account, id, bytes) => {
-            let key = keys::inline(*account, *id);
-            let content = encode(&Inlined::new(&key, bytes));
-            (Inline, key, content)
-        }
+        Row::Inline(account, id, bytes) => content(keys::inline(*account, *id), bytes),
         Row::Session(token, it) => (Sessions, keys::session(token), encode(it)),
         Row::SessionOf(user, token) => (Sessions, keys::session_of(*user, token), nothing()),
         Row::Signature(account, digest, until) => {
@@ -258,6 +254,11 @@ fn number(key: &[u8], value: &[u8]) -> Result<Row> {
 
 fn directory(key: &[u8], value: &[u8]) -> Result<Row> {
     Ok(Row::Directory(Key(key).account()?, decode(value)?))
+}
+
+fn content(key: Vec<u8>, bytes: &[u8]) -> (Family, Vec<u8>, Vec<u8>) {
+    let value = encode(&Inlined::new(&key, bytes));
+    (Family::Inline, key, value)
 }
 
 fn inline(key: &[u8], value: &[u8]) -> Result<Row> {
