@@ -15,7 +15,7 @@ use testbed::{Database, Durability, S3, shared};
 
 use crate::{
     caller::{Caller, Reply},
-    harness::{PATIENCE, Server, Setup},
+    harness::{PATIENCE, Server, Setup, Stops},
     ledger::{Ledger, Op},
 };
 
@@ -109,7 +109,8 @@ impl Home {
         loop {
             let output = self.begin(to, more).wait_with_output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
-            if output.status.success() || !said.contains("another process") {
+            let in_use = ["another process", "opening the catalog"];
+            if output.status.success() || in_use.iter().all(|why| !said.contains(why)) {
                 return report(output);
             }
             assert!(Instant::now() < end, "{said}");
@@ -183,9 +184,8 @@ impl Clients {
                     }
                 });
             }
-            let result = meanwhile();
-            over.store(true, Ordering::Relaxed);
-            result
+            let _stops = Stops(&over);
+            meanwhile()
         })
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::{
-    harness::{Client, Server, noise},
+    harness::{Client, Server, noise, wait_until},
     house::Place,
 };
 
@@ -82,13 +82,15 @@ fn damage_is_told_and_a_move_is_given_up() {
     anna.put("/good", b"x");
     assert_eq!(status(&old.server)["move"]["stage"], "leaving");
     // What is not whole is not served.
-    let output = Server::admin_at_output(&new.data(), &["account", "list"]);
-    refused(&output, "did not end");
+    wait_until("the new place to be let go of, and refused", || {
+        let output = Server::admin_at_output(&new.data(), &["account", "list"]);
+        String::from_utf8_lossy(&output.stderr).contains("did not end")
+    });
     // Without the file it goes on; or it is given up.
     assert_eq!(anna.code("deleteFile", serde_json::json!(["/bad"])), 0);
     old.server.admin_ok(&["migrate", "--abandon"], "");
     assert_eq!(status(&old.server)["move"], Value::Null);
-    old.move_to(&new, &[]);
+    old.move_at_last(&new, &[]);
     let new = new.serve(None);
     assert_eq!(at(&anna, &new.server).content("/good"), b"x");
     new.fsck();
