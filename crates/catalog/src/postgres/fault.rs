@@ -53,7 +53,9 @@ impl From<tokio_postgres::Error> for Fault {
                 || *code == SqlState::T_R_DEADLOCK_DETECTED
                 // Somebody made the same table, or its first row, at the same time (`schema`).
                 || *code == SqlState::UNIQUE_VIOLATION
-                || *code == SqlState::DUPLICATE_TABLE =>
+                || *code == SqlState::DUPLICATE_TABLE
+                // A table's type comes before the table.
+                || *code == SqlState::DUPLICATE_OBJECT =>
             {
                 Fault::Conflict
             }

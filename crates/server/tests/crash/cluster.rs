@@ -1,7 +1,12 @@
 //! Three nodes over one PostgreSQL and one S3 server behind a balancer: all of them real processes, and all of the test's own,
 //! so that any of them may die or be away.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use testbed::{Durability, Proxy, S3, Server as Postgres};
@@ -38,9 +43,7 @@ impl Cluster {
         database.sql("postgres", &format!("CREATE DATABASE {DATABASE}"));
         let node = |n: u16| {
             let data = place.path().join(format!("node{n}"));
-            Node::with(&data, own_address(n), |_| {
-                engines(place.path(), &database, &store, &network)
-            })
+            Node::with(&data, own_address(), |_| engines(place.path(), &database, &store, &network))
         };
         let mut nodes: Vec<Node> = (1..=NODES).map(node).collect();
         for node in &mut nodes {
@@ -91,10 +94,11 @@ impl Cluster {
     }
 }
 
-/// An address that nobody else is given while its node is dead: of this process alone.
-fn own_address(node: u16) -> SocketAddr {
+/// An address that nobody else is given, also while its node is dead: of this process alone.
+fn own_address() -> SocketAddr {
+    static LAST: AtomicU16 = AtomicU16::new(8080);
     let [_, a, b, c] = std::process::id().to_be_bytes();
-    (([127, 64 | (a & 63), b.max(1), c.max(1)]), 8080 + node).into()
+    ([127, 64 | (a & 63), b, c.clamp(1, 254)], LAST.fetch_add(1, Ordering::Relaxed)).into()
 }
 
 fn engines(dir: &Path, database: &Postgres, store: &S3, network: &Proxy) -> Engines {

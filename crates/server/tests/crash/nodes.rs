@@ -17,7 +17,7 @@ use crate::{
 
 #[test]
 fn a_node_dies_under_load() {
-    let mut effort = Effort::new("SIGKILL of one of three nodes", 10, 100);
+    let mut effort = Effort::new("SIGKILL of one of three nodes", 4, 100);
     let mut cluster = Cluster::start(&[]);
     let (address, mut chance) = (cluster.address(), effort.chance(0));
     let mut clients = Clients::new(address, &mut chance);
@@ -50,7 +50,7 @@ fn a_node_dies_under_load() {
 /// What a node remembered of a record that another has changed would be seen here.
 #[test]
 fn what_one_node_acknowledged_the_others_show_at_once() {
-    let mut effort = Effort::new("reads of what another node wrote", 5, 1000);
+    let mut effort = Effort::new("reads of what another node wrote", 3, 1000);
     let cluster = Cluster::start(&[]);
     let mut callers: Vec<Caller> = Vec::new();
     for node in &cluster.nodes {

@@ -49,7 +49,7 @@ fn get(caller: &mut Caller, path: &str) -> u16 {
 
 #[test]
 fn the_database_restarts_under_load() {
-    let mut effort = Effort::new("PostgreSQL away", 12, 60);
+    let mut effort = Effort::new("PostgreSQL away", 4, 60);
     let (mut cluster, mut clients, mut caller) = prepared(HASTY, &effort);
     let (address, mut chance, faults) = (cluster.address(), effort.chance(1), Faults::default());
     let mut round = 0;
@@ -94,7 +94,7 @@ fn the_database_restarts_under_load() {
 
 #[test]
 fn the_object_store_is_away_under_load() {
-    let mut effort = Effort::new("the object store away", 12, 60);
+    let mut effort = Effort::new("the object store away", 4, 60);
     let (mut cluster, mut clients, mut caller) = prepared(&[], &effort);
     let (address, faults) = (cluster.address(), Faults::default());
     let mut round = 0;
