@@ -42,6 +42,8 @@ pub struct Callback {
     pub state: CallbackState,
     /// Events that were given up: too old, or too many.
     pub dead: u64,
+    /// The id of the last event that was to be told; 0: none was.
+    pub last_event: u64,
 }
 
 impl Callback {
@@ -179,6 +181,7 @@ mod tests {
             created: Time(0),
             state: CallbackState::Active,
             dead: 0,
+            last_event: 0,
         }
     }
 

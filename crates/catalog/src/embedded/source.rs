@@ -16,9 +16,9 @@ use super::fault;
 use super::memory::Memory;
 use super::recall::Recall;
 use crate::Witness;
+use crate::rows::inlined::has_sum;
 use crate::rows::keys::Family;
 use crate::rows::overlay::Overlay;
-use crate::rows::record::has_sum;
 use crate::rows::source::{Cursor, Group, Scan, Source, Visit, merge};
 use crate::witness::Watch;
 

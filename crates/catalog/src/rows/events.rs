@@ -23,7 +23,7 @@ pub(crate) struct Callbacks(pub(crate) Vec<Callback>);
 
 impl Record<'_> for Callbacks {
     const WHAT: &'static str = "callbacks";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn write(&self, out: &mut Out) {
         out.varint(self.0.len() as u64);
@@ -43,16 +43,17 @@ impl Record<'_> for Callbacks {
                 CallbackState::Deleted => 3,
             });
             out.varint(callback.dead);
+            out.varint(callback.last_event);
         }
     }
 
-    fn read(_: u8, from: &mut In<'_>) -> Result<Self> {
+    fn read(version: u8, from: &mut In<'_>) -> Result<Self> {
         let count = from.varint()?;
-        (0..count).map(|_| read_callback(from)).collect::<Result<_>>().map(Self)
+        (0..count).map(|_| read_callback(version, from)).collect::<Result<_>>().map(Self)
     }
 }
 
-fn read_callback(from: &mut In<'_>) -> Result<Callback> {
+fn read_callback(version: u8, from: &mut In<'_>) -> Result<Callback> {
     Ok(Callback {
         id: CallbackId(from.varint()?),
         account: AccountId(from.varint32()?),
@@ -70,6 +71,7 @@ fn read_callback(from: &mut In<'_>) -> Result<Callback> {
             other => return Err(from.damaged(&format!("has state {other}"))),
         },
         dead: from.varint()?,
+        last_event: if version > 1 { from.varint()? } else { 0 },
     })
 }
 
@@ -212,5 +214,19 @@ impl<S: Group> View<S> {
             0 => self.remove(Family::Meta, key),
             _ => self.put(Family::Meta, key, &Number(count)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::codec::encode;
+
+    #[test]
+    fn callbacks_of_the_first_layout_move_up() {
+        let old = [1, 1, 5, 1, 2, 0, 1, b'u', 1, b's', 0, 3, 4, 1, 6];
+        let Callbacks(list) = decode(&old).unwrap();
+        assert_eq!((list[0].id, list[0].dead, list[0].last_event), (CallbackId(5), 6, 0));
+        assert_eq!(decode::<Callbacks>(&encode(&Callbacks(list.clone()))), Ok(Callbacks(list)));
     }
 }

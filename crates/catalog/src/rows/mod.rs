@@ -1,6 +1,6 @@
 //! Rows: what every engine stores, and what lookups and changes make of it.
 //!
-//! What lives here: the layout of keys (`keys`) and values (`record`, `upload_record`, `scrub`, `codec`), lookups
+//! What lives here: the layout of keys (`keys`) and values (`record`, `inlined`, `upload_record`, `scrub`, `codec`), lookups
 //! (`view`) and changes (`tx`) over any [`source::Source`] of rows, both for multipart uploads (`uploads`), callbacks
 //! (`events`) and transfers (`jobs`), rows as checks see them (`stored`), a move of the whole (`moving`), and the changes of a group that are not
 //! durable yet (`overlay`). What does not: where rows are kept, and how a group of changes becomes durable; these are
@@ -10,6 +10,7 @@
 
 pub(crate) mod codec;
 pub(crate) mod events;
+pub(crate) mod inlined;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 mod lease;

@@ -12,8 +12,9 @@ use model::{
 
 use super::codec::{decode, encode};
 use super::events::Callbacks;
+use super::inlined::Inlined;
 use super::keys::{self, Family};
-use super::record::{Attrs, DirectoryRow, Entry, FileRow, Inlined, Number, Payload};
+use super::record::{Attrs, DirectoryRow, Entry, FileRow, Number, Payload};
 use super::upload_record::UploadRow;
 use crate::Place;
 use crate::audit::{Index, Row};

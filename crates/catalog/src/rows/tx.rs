@@ -15,9 +15,10 @@ use model::{
 };
 
 use super::codec::{Record, encode};
+use super::inlined::Inlined;
 use super::keys::{self, Family};
 use super::moving;
-use super::record::{Attrs, DirectoryRow, Entry, FileRow, Inlined, Number, Payload};
+use super::record::{Attrs, DirectoryRow, Entry, FileRow, Number, Payload};
 use super::source::Group;
 use super::stored;
 use super::view::View;

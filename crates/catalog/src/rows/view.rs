@@ -13,9 +13,10 @@ use model::{
 };
 
 use super::codec::{Record, decode};
+use super::inlined::Inlined;
 use super::keys::{self, Family};
 use super::recent::Recent;
-use super::record::{DirectoryRow, Entry, FileRow, Inlined, Number, Payload};
+use super::record::{DirectoryRow, Entry, FileRow, Number, Payload};
 use super::source::{Ahead, Follow, Lead, Scan, Source, Visit};
 use crate::{Place, Read, Witness};
 

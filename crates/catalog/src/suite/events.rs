@@ -27,6 +27,7 @@ fn callback(account: AccountId, id: u64) -> Callback {
         state: [CallbackState::Active, CallbackState::Paused, CallbackState::Deleted]
             [usize::try_from(id % 3).unwrap()],
         dead: id,
+        last_event: id,
     }
 }
 

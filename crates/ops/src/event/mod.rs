@@ -79,14 +79,17 @@ pub(crate) struct News<'a> {
     pub(crate) attrs: Option<&'a FileAttrs>,
 }
 
-/// Puts an event into the outbox of each callback that wants it.
+/// Puts an event into the outbox of each callback that wants it. Events are told in the order of their ids, so an id is one
+/// more than the last of the account's callbacks: fresh ids come in blocks a node, and a later one may be lower.
 pub(crate) fn tell(tx: &mut dyn Tx, account: AccountId, news: &News<'_>, now: Time) -> Result<()> {
     let mut callbacks = tx.callbacks(account)?;
     if callbacks.is_empty() {
         return Ok(());
     }
+    let last = callbacks.iter().map(|callback| callback.last_event).max().unwrap_or_default();
     let event = Event {
-        id: tx.fresh_id()?,
+        // Above whatever waits since an earlier release.
+        id: if last == 0 { tx.fresh_id()? } else { last + 1 },
         kind: news.kind,
         path: news.path.clone(),
         old_path: news.old_path.cloned(),
@@ -95,16 +98,17 @@ pub(crate) fn tell(tx: &mut dyn Tx, account: AccountId, news: &News<'_>, now: Ti
         attempts: 0,
         next: now,
     };
-    let mut given_up = false;
+    let mut wanted = false;
     for callback in callbacks.iter_mut().filter(|callback| callback.wants(&event)) {
+        wanted = true;
+        callback.last_event = event.id;
         if tx.waiting_events(callback.id)? < WAITING_MAX {
             tx.put_event(account, callback.id, &event)?;
         } else {
             callback.dead += 1;
-            given_up = true;
         }
     }
-    if given_up { tx.put_callbacks(account, &callbacks) } else { Ok(()) }
+    if wanted { tx.put_callbacks(account, &callbacks) } else { Ok(()) }
 }
 
 impl Store {
@@ -144,6 +148,7 @@ impl Store {
             created: self.now(),
             state: CallbackState::Active,
             dead: 0,
+            last_event: 0,
         };
         let most = self.0.limits.events.callbacks_max;
         let add = move |tx: &mut dyn Tx| {

@@ -21,7 +21,7 @@ use crate::{
 const REFERENCES_AT_ONCE: usize = 10_000;
 /// Changes that are little enough to close the old place for.
 const FEW: u64 = 500;
-/// Passes until then, at most: those who write faster than is copied wait a little longer.
+/// Passes until then, at most.
 const PASSES_MAX: u32 = 8;
 /// How often the door is tried while others are on their way through it, and the pause between.
 const DOOR_TRIES: u32 = 60;
@@ -137,15 +137,19 @@ impl Mover {
         compared.map(drop)
     }
 
-    /// Passes until few changes are left.
+    /// Passes until few changes are left, or until one does not halve what the one before it had: where changes come about as
+    /// fast as they are copied, each pass more leaves no fewer, and where they come faster, more for the time of the closed door.
     pub(super) async fn catch_up(&mut self, tell: Tell<'_>) -> Result<()> {
         self.moved.at = "catching up with changes";
+        let mut before = u64::MAX;
         for _ in 0..PASSES_MAX {
             let up_to = self.moving.epoch;
             self.change_stage(Stage::Leaving).await?;
-            if self.pass(up_to, tell).await? <= FEW {
+            let changes = self.pass(up_to, tell).await?;
+            if changes <= FEW || changes > before / 2 {
                 break;
             }
+            before = changes;
         }
         Ok(())
     }
