@@ -30,7 +30,10 @@ while :; do
     free=0
   fi
 done
+# Its data go with it, so it may be made to go: one that waits for something would hold up whoever comes next.
+(exec 8<&- 9<&-; sleep 5; kill -KILL $server 2>/dev/null) & last=$!
 wait $server
+kill $last 2>/dev/null
 # Removing many files may take minutes: nobody waits for that.
 mv "$DATA" "$DATA.gone.$$"
 exec 8<&- 9<&-

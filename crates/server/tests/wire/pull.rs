@@ -30,9 +30,7 @@ pub(crate) fn puller(remote: &Remote, more: &str) -> Server {
 
 /// What the operator sees of all jobs.
 pub(crate) fn jobs(server: &Server) -> Vec<Value> {
-    let printed = server.admin_ok(&["jobs"], "");
-    assert_eq!(server.admin_ok(&["jobs", "list"], "").lines().count(), printed.lines().count());
-    printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    server.admin_ok(&["jobs"], "").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Waits for the only job to come to a state.
@@ -225,6 +223,7 @@ fn a_cancelled_transfer_leaves_nothing_and_can_be_tried_again() {
     assert_eq!(said.trim(), json!({"id": id, "state": "cancelled"}).to_string());
     closed.wait();
     assert_eq!(jobs(&server)[0]["state"], "cancelled");
+    assert_eq!(server.admin_ok(&["jobs", "list"], ""), server.admin_ok(&["jobs"], ""));
     assert!(!server.admin(&["jobs", "cancel", &id], "").status.success(), "it is over");
     wait_until("an empty stage", || count_files(&server.data().join("stage")) == 0);
     assert_eq!(
