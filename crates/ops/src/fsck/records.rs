@@ -183,9 +183,8 @@ pub(super) fn events(look: &mut Look<'_>, meta: &Meta) {
     let mut waiting: BTreeMap<u64, u64> = BTreeMap::new();
     let mut rows = Stream::new(look, Index::Events);
     while let Some(row) = rows.take(look) {
-        if let Row::Event(_, callback, event) = row {
+        if let Row::Event(_, callback, _) = row {
             look.report.counts.events += 1;
-            look.in_use(event.id);
             *waiting.entry(callback.0).or_default() += 1;
         }
     }

@@ -96,7 +96,8 @@ fn flipped_bits_are_never_a_silent_loss() {
     let files = files(&whole);
     let rows = whole.copy().rows();
     assert!(rows.len() > 200, "{}", rows.len());
-    assert_eq!(look(&whole.copy().data()).0, Some(0), "what is not damaged is well");
+    let (code, report, said) = look(&whole.copy().data());
+    assert_eq!(code, Some(0), "what is not damaged is well: {report} {said}");
     let mut outcomes: BTreeMap<(String, Outcome), usize> = BTreeMap::new();
     let mut lost = Vec::new();
     for n in 0..flips {
