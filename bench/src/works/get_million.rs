@@ -19,6 +19,8 @@ use crate::{
     works::mib,
 };
 
+/// Bytes of a file.
+pub(crate) const BYTES: usize = 4096;
 const REQUESTS: u64 = 150_000;
 const CONNECTIONS: usize = 32;
 /// Files in a directory.
@@ -29,7 +31,7 @@ const SAY_EVERY: u64 = 50_000;
 
 /// Does the work.
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {
-    let contents = Stamped::new(4096);
+    let contents = Stamped::new(BYTES);
     let home = Home::new(plan)?;
     let root = home.beside("www");
     upload(plan, &home, &contents).await?;
@@ -77,7 +79,8 @@ fn place(number: u64) -> (String, String) {
     (format!("/million/{:04}", number / DIRECTORY), format!("{number:08}.bin"))
 }
 
-fn path(number: u64, out: &mut Vec<u8>) {
+/// Appends the path of a file.
+pub(crate) fn path(number: u64, out: &mut Vec<u8>) {
     append(out, format_args!("/million/{:04}/{number:08}.bin", number / DIRECTORY));
 }
 

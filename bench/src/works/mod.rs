@@ -4,7 +4,7 @@ mod backup;
 mod big_uploads;
 mod get_hot;
 mod get_large;
-mod get_million;
+pub(crate) mod get_million;
 mod listing;
 mod million;
 mod multipart;

@@ -61,6 +61,11 @@ impl Stamps {
         self.places.get(place).map_or(u64::MAX, |stamp| stamp.load(Ordering::SeqCst))
     }
 
+    /// Whether rows of these places were last changed by group `since` or before.
+    fn hold(&self, rows: &[u32], since: u64) -> bool {
+        rows.iter().all(|&row| self.at(row as usize) <= since)
+    }
+
     /// Begins to keep rows in mind. To be called before the snapshot is taken.
     pub(crate) fn watch(self: &Arc<Self>) -> Watch {
         let since = self.finished();
@@ -98,10 +103,25 @@ impl Watch {
         self.rows = None;
     }
 
+    /// Whether one row more is too much.
+    pub(crate) fn is_full(&self) -> bool {
+        self.rows.as_ref().is_none_or(|rows| rows.len() >= ROWS_MAX)
+    }
+
+    /// The last group that everybody saw when it began.
+    pub(crate) fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// Whether nothing that was looked at has been written since; if that was too much to keep in mind, nobody knows.
+    pub(crate) fn holds(&self) -> bool {
+        self.rows.as_deref().is_some_and(|rows| self.stamps.hold(rows, self.since))
+    }
+
     /// What was kept in mind.
-    pub(crate) fn witness(self) -> Option<Witness> {
-        let rows = self.rows?.into_boxed_slice();
-        Some(Witness { stamps: self.stamps, since: self.since, rows })
+    pub(crate) fn witness(&self) -> Option<Witness> {
+        let rows = Box::from(self.rows.as_deref()?);
+        Some(Witness { stamps: Arc::clone(&self.stamps), since: self.since, rows })
     }
 }
 
@@ -115,7 +135,7 @@ pub struct Witness {
 impl Witness {
     /// Whether the same read would see the same now. Takes some nanoseconds a row.
     pub fn holds(&self) -> bool {
-        self.rows.iter().all(|&row| self.stamps.at(row as usize) <= self.since)
+        self.stamps.hold(&self.rows, self.since)
     }
 }
 

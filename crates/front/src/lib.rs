@@ -48,7 +48,8 @@ pub struct Inner {
 impl Front {
     /// Rooms over operations, and where the access log goes, if there is one.
     pub fn new(store: Store, settings: Settings, access: Option<Arc<dyn AccessLog>>) -> Self {
-        Self(Arc::new(Inner { store, settings, recent: egress::Recent::default(), access }))
+        let recent = egress::Recent::new(settings.answers_bytes);
+        Self(Arc::new(Inner { store, settings, recent, access }))
     }
 }
 

@@ -29,7 +29,7 @@ use crate::access::Ticket;
 /// Bytes of the region. It takes addresses and no memory; a mark's address comes again after so many bytes.
 const MARKS_BYTES: usize = 16 * 1024 * 1024;
 /// The longest mark.
-pub(crate) const MARK_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const MARK_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 static MARKS: LazyLock<&[u8]> = LazyLock::new(|| Box::leak(vec![0; MARKS_BYTES].into()));
 

@@ -37,7 +37,7 @@ pub(crate) fn new(body: Body) -> Reply {
 pub(crate) struct Kept {
     /// Its status.
     pub(crate) status: StatusCode,
-    /// Status line and headers, as they are for every request of this kind.
+    /// Status line and headers, as they are for every request of this kind, but for [`common`].
     pub(crate) head: Bytes,
     /// Headers of this answer alone.
     pub(crate) own: Vec<u8>,
@@ -53,23 +53,27 @@ pub(crate) enum KeptBody {
     File(Arc<dyn AsFile>, Range<u64>),
 }
 
-/// The head of an answer with these headers and those that every answer has, but for the date and the empty line: in the
-/// spelling in which hyper writes it, because published shell scripts look for `X-Agile-Token:`.
+/// The head of an answer with these headers, but for those that every answer has ([`common`]), the date and the empty line: in
+/// the spelling in which hyper writes it, because published shell scripts look for `X-Agile-Token:`.
 pub(crate) fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut bytes = Vec::with_capacity(512);
+    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    spell(headers, &mut bytes);
+    bytes
+}
+
+/// The lines that every answer has, likewise.
+pub(crate) fn common() -> &'static [u8] {
     static DRESS: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let (mut headers, mut lines) = (HeaderMap::new(), Vec::new());
         dress(&mut headers);
         spell(&headers, &mut lines);
         lines
     });
-    let reason = status.canonical_reason().unwrap_or_default();
-    let mut bytes = Vec::with_capacity(512 + DRESS.len());
-    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
-        bytes.extend_from_slice(part.as_bytes());
-    }
-    spell(headers, &mut bytes);
-    bytes.extend_from_slice(&DRESS);
-    bytes
+    &DRESS
 }
 
 fn spell(headers: &HeaderMap, bytes: &mut Vec<u8>) {

@@ -17,6 +17,8 @@ pub struct Settings {
     pub upload_bytes_max: u64,
     /// Limits of uploads by form.
     pub form: FormLimits,
+    /// Memory for answers to GET and HEAD that may be given again, contents of small files included, in bytes.
+    pub answers_bytes: u64,
     /// Whether documents that users uploaded run in an origin of their own.
     pub sandbox: bool,
     /// How long the head of a request may take; also how long a connection may idle between requests.
@@ -39,6 +41,7 @@ impl Default for Settings {
             // The longest file that a listing can tell of.
             upload_bytes_max: i64::MAX.cast_unsigned(),
             form: FormLimits::default(),
+            answers_bytes: 24 << 20,
             sandbox: true,
             header_read_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),

@@ -1,17 +1,21 @@
-//! Serving a file: finding it by what a request may mean and may read, and reading its bytes, verified, from wherever
-//! they are.
+//! Serving a file: finding it by what a request may mean and may read, and opening it.
+//!
+//! What does not live here: reading what was opened (`opened`).
 
 use std::sync::Arc;
 
-use blobs::{Blob, FileSpan, InFile};
+use blobs::Blob;
 use bytes::Bytes;
 use catalog::{Read, Witness};
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
-use model::{Account, AccountId, Content, Error, Extent, File, FileAttrs, Result, Time, TreePath};
+use model::{
+    Account, AccountId, Content, Error, Extent, File, FileAttrs, InlineId, Result, Time, TreePath,
+};
 
 use crate::{
     Following, Store,
     link::{self, Admitted, Rate, Shown},
+    opened::{Opened, Source, laid_out},
     through::Pulled,
 };
 
@@ -52,28 +56,14 @@ pub enum Found {
     Arriving(Following, Manner),
 }
 
-/// A file that is being served. What was opened stays readable, whatever happens to the name meanwhile.
-pub struct Opened {
-    attrs: Arc<FileAttrs>,
-    bytes: Source,
-    manner: Manner,
-}
-
 /// What a request that shows nothing gets under a name, and whether it still does. May be kept.
 pub struct Known {
+    account: AccountId,
     attrs: Arc<FileAttrs>,
     content: Content,
     /// Its content, where that was read and is small.
     inline: Option<Bytes>,
     witness: Witness,
-}
-
-enum Source {
-    /// Only the attributes were asked for.
-    Unopened,
-    Memory(Bytes),
-    /// Each blob with the offset it begins at.
-    Blobs(Vec<(u64, Box<dyn Blob>)>),
 }
 
 /// How often a file is looked up again when its bytes went away between the lookup and the opening.
@@ -99,7 +89,7 @@ impl Store {
         open_end: bool,
     ) -> Result<Found> {
         // A link that holds when the request begins holds for all of it.
-        let asked = Arc::new(Asked { candidates, shown, now: self.now() });
+        let asked = Arc::new(Asked { candidates, shown, now: self.now(), at_hand: None });
         // Looked up before the catalog is: an upload that ends in between is found there.
         let mut arriving = None;
         if !self.0.arriving.is_empty() {
@@ -146,21 +136,28 @@ impl Store {
     }
 
     /// What a request that shows nothing gets, as [`Store::get`] would find it, here and now; `body`: with its content, if
-    /// that is small. `None`: nothing is there, or it takes waiting to say what is.
-    pub fn get_now(&self, candidates: Vec<Candidate>, body: bool) -> Option<Known> {
+    /// that is small. What was known `before` spares looking that up if it is the same still. `None`: nothing is there, or it
+    /// takes waiting to say what is.
+    pub fn get_now(
+        &self,
+        candidates: Vec<Candidate>,
+        body: bool,
+        before: Option<&Known>,
+    ) -> Option<Known> {
         if !self.0.arriving.is_empty() {
             return None;
         }
-        let asked = Asked { candidates, shown: Shown::default(), now: self.now() };
+        let at_hand = before.and_then(Known::at_hand);
+        let asked = Asked { candidates, shown: Shown::default(), now: self.now(), at_hand };
         let store = self.clone();
         let look = move |tx: &mut dyn Read| {
             let found = find(&store, tx, &asked, body)?;
             Ok(found.ok().zip(tx.witness()))
         };
-        let (Looked { file, inline, .. }, witness) =
+        let (Looked { account, file, inline, .. }, witness) =
             self.0.catalog.witnessed_now(look)?.ok().flatten()?;
         let File { attrs, content, .. } = file;
-        Some(Known { attrs: Arc::new(attrs), content, inline, witness })
+        Some(Known { account, attrs: Arc::new(attrs), content, inline, witness })
     }
 
     /// The large file that is known, opened here and now; `None`: that takes waiting, its bytes are gone, or it is none.
@@ -256,113 +253,16 @@ impl Known {
         self.inline.as_ref()
     }
 
+    /// The whole content, and under which id it is nobody else's.
+    fn at_hand(&self) -> Option<AtHand> {
+        let Content::Inline(id) = self.content else { return None };
+        Some(AtHand { account: self.account, id, bytes: self.inline.clone()? })
+    }
+
     /// Whether its content is never small enough to be here.
     pub fn is_large(&self) -> bool {
         matches!(self.content, Content::Blobs(_))
     }
-}
-
-impl Opened {
-    /// What is known of the file.
-    pub fn attrs(&self) -> &FileAttrs {
-        &self.attrs
-    }
-
-    /// How it is to be sent.
-    pub fn manner(&self) -> &Manner {
-        &self.manner
-    }
-
-    /// The whole content, where it is in memory.
-    pub fn inline(&self) -> Option<&Bytes> {
-        match &self.bytes {
-            Source::Memory(bytes) => Some(bytes),
-            Source::Unopened | Source::Blobs(_) => None,
-        }
-    }
-
-    /// Verified bytes from `offset`, `len` at most: fewer where a blob ends, none only at the end of the file.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], [`Error::Storage`].
-    pub async fn read(&self, offset: u64, len: usize) -> Result<Bytes> {
-        match &self.bytes {
-            Source::Unopened => Err(Error::Storage("the content was not opened".to_owned())),
-            Source::Memory(bytes) => {
-                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-                Ok(bytes.slice(from..from.saturating_add(len).min(bytes.len())))
-            }
-            Source::Blobs(_) => match self.blob_at(offset, len) {
-                Some((blob, within, len)) => blob.read(within, len).await,
-                None => Ok(Bytes::new()),
-            },
-        }
-    }
-
-    /// Whether its bytes lie in files, so that [`Opened::span_now`] and [`Opened::span`] find them.
-    pub fn in_files(&self) -> bool {
-        match &self.bytes {
-            Source::Blobs(blobs) => blobs.iter().all(|(_, blob)| blob.in_file().is_some()),
-            Source::Unopened | Source::Memory(_) => false,
-        }
-    }
-
-    /// Where verified bytes from `offset` lie, `len` at most, 1 at least; `None` where finding out takes waiting.
-    ///
-    /// # Errors
-    /// As [`Opened::read`]; [`Error::Damaged`] at the end of the file, too.
-    pub fn span_now(&self, offset: u64, len: usize) -> Option<Result<FileSpan>> {
-        match self.file_at(offset, len) {
-            Ok((blob, within, len)) => blob.verified_now(within, len),
-            Err(fault) => Some(Err(fault)),
-        }
-    }
-
-    /// The same, waiting.
-    ///
-    /// # Errors
-    /// The same.
-    pub async fn span(&self, offset: u64, len: usize) -> Result<FileSpan> {
-        let (blob, within, len) = self.file_at(offset, len)?;
-        blob.verified(within, len).await
-    }
-
-    fn file_at(&self, offset: u64, len: usize) -> Result<(&dyn InFile, u64, usize)> {
-        let (blob, within, len) = self
-            .blob_at(offset, len)
-            .ok_or_else(|| Error::Damaged("content ended early".to_owned()))?;
-        let no_file = || Error::Storage("the content is in no file".to_owned());
-        Ok((blob.in_file().ok_or_else(no_file)?, within, len))
-    }
-
-    /// The blob that has the byte at `offset`, where in it that is, and how many of `len` bytes it has from there, 1 at
-    /// least.
-    fn blob_at(&self, offset: u64, len: usize) -> Option<(&dyn Blob, u64, usize)> {
-        let Source::Blobs(blobs) = &self.bytes else { return None };
-        let at = blobs.partition_point(|(begin, _)| *begin <= offset).saturating_sub(1);
-        let (begin, blob) = blobs.get(at)?;
-        let within = offset - begin;
-        let left = usize::try_from(blob.len().saturating_sub(within)).unwrap_or(usize::MAX);
-        (left.min(len) > 0).then(|| (&**blob, within, len.min(left)))
-    }
-}
-
-/// Each of a file's blobs with the offset it begins at, if they are as long as the record of the file says.
-fn laid_out(
-    extents: &[Extent],
-    blobs: impl IntoIterator<Item = Box<dyn Blob>>,
-) -> Result<Vec<(u64, Box<dyn Blob>)>> {
-    let mut offset = 0;
-    let place = |(extent, blob): (&Extent, Box<dyn Blob>)| {
-        if blob.len() != extent.len {
-            let id = extent.blob.to_hex();
-            return Err(Error::Damaged(format!("blob {id} has another length")));
-        }
-        let begin = offset;
-        offset += extent.len;
-        Ok((begin, blob))
-    };
-    extents.iter().zip(blobs).map(place).collect()
 }
 
 /// What is asked for, by whom, and when the request began.
@@ -370,11 +270,21 @@ struct Asked {
     candidates: Vec<Candidate>,
     shown: Shown,
     now: Time,
+    /// Content that need not be looked up.
+    at_hand: Option<AtHand>,
+}
+
+/// Small content that was read before. An id has one content as long as there is a catalog.
+struct AtHand {
+    account: AccountId,
+    id: InlineId,
+    bytes: Bytes,
 }
 
 /// A file's record, and which candidate it is.
 struct Looked {
     candidate: usize,
+    account: AccountId,
     file: File,
     inline: Option<Bytes>,
     manner: Manner,
@@ -407,9 +317,11 @@ fn find<R: Read + ?Sized>(
         };
         proven |= admitted != Admitted::Everybody;
         if let Some(file) = tx.file(account.id, account.root, &candidate.path)? {
-            let inline = if body { inline_of(tx, account.id, &file)? } else { None };
+            let at_hand = asked.at_hand.as_ref();
+            let inline = if body { inline_of(tx, account.id, &file, at_hand)? } else { None };
             let manner = manner(admitted, &candidate.path);
-            return Ok(Ok(Looked { candidate: index, file, inline, manner }));
+            let account = account.id;
+            return Ok(Ok(Looked { candidate: index, account, file, inline, manner }));
         }
         if !store.0.through.is_off() {
             let manner = manner(admitted, &candidate.path);
@@ -463,9 +375,13 @@ fn inline_of<R: Read + ?Sized>(
     tx: &mut R,
     account: AccountId,
     file: &File,
+    at_hand: Option<&AtHand>,
 ) -> Result<Option<Bytes>> {
     match file.content {
-        Content::Inline(id) => tx.inline(account, id),
+        Content::Inline(id) => match at_hand {
+            Some(it) if (it.account, it.id) == (account, id) => Ok(Some(it.bytes.clone())),
+            _ => tx.inline(account, id),
+        },
         Content::Empty | Content::Blobs(_) => Ok(None),
     }
 }

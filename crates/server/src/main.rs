@@ -15,7 +15,7 @@ mod serve;
 mod snapshot;
 mod stop;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use blobs::{Blobs, Local, Object, object};
@@ -30,6 +30,9 @@ const NOT_LOOKED: u8 = 2;
 /// Threads that wait for disks, at most. More of them make no disk faster, and each that was ever needed keeps some 100 KiB for
 /// a while.
 const BLOCKING_THREADS_MAX: usize = 128;
+
+/// How long threads that wait for disks may hold the exit: one that hangs on a dead disk must not.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     process::settle();
@@ -57,8 +60,7 @@ fn main() -> ExitCode {
             })),
         }
     });
-    // A thread of the blocking pool that hangs on a dead disk must not hold the exit.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    runtime.shutdown_timeout(PATIENCE);
     match done {
         Ok(code) => code,
         Err(e) => fail(&e),

@@ -1,11 +1,11 @@
 //! `headwater serve`: founding an empty data directory, listening, stopping.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use front::{
     Front,
-    door::{self, Listener},
+    door::{self, Lanes, Listener},
 };
 use model::{Digest, Secret};
 use ops::{Store, clock::Clock};
@@ -44,7 +44,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let mut settings = config.settings;
     settings.connections_max = process::connections(settings.connections_max);
     let front = Front::new(store, settings, journal.as_ref().map(logging::Journal::desk));
-    door::run(front, listeners, stop.stopped(), config.drain).await;
+    let lanes = Arc::new(Lanes::open(crate::BLOCKING_THREADS_MAX)?);
+    door::run(front, listeners, &lanes, stop.stopped(), config.drain).await;
+    if let Some(lanes) = Arc::into_inner(lanes) {
+        tokio::task::spawn_blocking(|| lanes.close(crate::PATIENCE)).await.context("lanes")?;
+    }
     background.await.context("background jobs")?;
     admin.await.context("admin socket")?;
     // The lines of the last requests.

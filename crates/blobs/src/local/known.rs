@@ -32,7 +32,7 @@ pub(super) const VERIFIED_FOR: Duration = Duration::from_secs(10);
 /// How long a file must have been left alone before anything about it is remembered. File systems note changes in ticks, of
 /// a second on the coarsest: a change in the same tick as the one before it would not show.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
-/// How old a look at a file may be for the sending to begin with it. Less than the tick of any file system, so that what was
+/// How old a look at a file, whoever took it, may be for a sending to begin with it. Less than the tick of any file system, so that what was
 /// settled by then was so when the look was taken, but for this moment.
 const LOOK_GOOD_FOR: Duration = Duration::from_millis(5);
 /// Bytes that are compared in one go: on a thread of the runtime it is held for some 50 µs.
@@ -92,23 +92,6 @@ impl Stamp {
     }
 }
 
-/// A look at a file a moment ago, for the first that asks.
-#[derive(Default)]
-pub(super) struct Look(Mutex<Option<(Stamp, Instant)>>);
-
-impl Look {
-    /// One that was taken at `when`.
-    pub(super) fn new(stamp: Stamp, when: Instant) -> Self {
-        Self(Mutex::new(Some((stamp, when))))
-    }
-
-    /// The look, unless it was used, or is too old `now` to be the one that the sending begins with.
-    fn take(&self, now: Instant) -> Option<Stamp> {
-        let (stamp, when) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        (now.duration_since(when) < LOOK_GOOD_FOR).then_some(stamp)
-    }
-}
-
 /// An open file, and what is known of it.
 pub(super) struct Known {
     pub(super) file: Arc<File>,
@@ -124,6 +107,8 @@ pub(super) struct Known {
 struct Memory {
     /// Of the file, before the first of them was.
     stamp: Stamp,
+    /// When it was last seen that the file is so.
+    looked: Option<Instant>,
     /// When that was.
     since: Instant,
     /// A bit a block, from the first.
@@ -157,34 +142,23 @@ struct Blocks {
 impl Known {
     /// A file about which nothing else is known.
     pub(super) fn new(file: File, footer: Footer, (stamp, settled): (Stamp, bool)) -> Self {
-        let memory = Memory { stamp, since: Instant::now(), bits: Vec::new() };
+        let memory = Memory { stamp, looked: None, since: Instant::now(), bits: Vec::new() };
         Self { file: Arc::new(file), footer, stamp, settled, memory: Mutex::new(memory) }
     }
 
     /// Bytes from `offset`, `len` at most and one at least, that are verified now, or can be without waiting for the
-    /// disk. `None` where that would take waiting. `look`: at this file.
-    pub(super) fn verified_now(
-        &self,
-        look: &Look,
-        offset: u64,
-        len: usize,
-    ) -> Option<Result<FileSpan>> {
-        self.verified(Some(look), offset, len, false).transpose()
+    /// disk. `None` where that would take waiting.
+    pub(super) fn verified_now(&self, offset: u64, len: usize) -> Option<Result<FileSpan>> {
+        self.verified(offset, len, false).transpose()
     }
 
     /// The same, waiting for the disk. Blocks.
     pub(super) fn verified_later(&self, offset: u64, len: usize) -> Result<FileSpan> {
-        self.verified(None, offset, len, true)?
+        self.verified(offset, len, true)?
             .ok_or_else(|| Error::Storage(format!("blob {:?}: a read gave up", self.footer.id)))
     }
 
-    fn verified(
-        &self,
-        look: Option<&Look>,
-        offset: u64,
-        len: usize,
-        wait: bool,
-    ) -> Result<Option<FileSpan>> {
+    fn verified(&self, offset: u64, len: usize, wait: bool) -> Result<Option<FileSpan>> {
         let block_bytes = self.footer.block_bytes();
         let end = match offset.checked_add(len as u64) {
             Some(end) if end <= self.footer.len && len > 0 => end,
@@ -193,9 +167,13 @@ impl Known {
         let first = offset / block_bytes;
         let wanted = end.div_ceil(block_bytes) - first;
         let now = Instant::now();
-        let stamp = match look.and_then(|look| look.take(now)) {
+        let stamp = match self.last_look(now) {
             Some(stamp) => stamp,
-            None => Stamp::of(&self.file).map_err(|e| storage(self.footer.id, &e))?,
+            None => {
+                let stamp = Stamp::of(&self.file).map_err(|e| storage(self.footer.id, &e))?;
+                self.looked(stamp, now);
+                stamp
+            }
         };
         let (had, since) = {
             let memory = self.memory_of(stamp, now);
@@ -223,12 +201,29 @@ impl Known {
 
     /// The memory, emptied if it is too old `now` or of another state of the file than `stamp`.
     fn memory_of(&self, stamp: Stamp, now: Instant) -> MutexGuard<'_, Memory> {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.lock();
         if memory.stamp != stamp || now.duration_since(memory.since) >= VERIFIED_FOR {
             memory.bits.clear();
-            (memory.stamp, memory.since) = (stamp, now);
+            (memory.stamp, memory.since, memory.looked) = (stamp, now, None);
         }
         memory
+    }
+
+    /// The last look at the file, if that is recent enough `now`.
+    fn last_look(&self, now: Instant) -> Option<Stamp> {
+        let memory = self.lock();
+        let age = now.checked_duration_since(memory.looked?)?;
+        (age < LOOK_GOOD_FOR).then_some(memory.stamp)
+    }
+
+    /// The file was `stamp` at `when`.
+    pub(super) fn looked(&self, stamp: Stamp, when: Instant) {
+        let mut memory = self.memory_of(stamp, when);
+        memory.looked = memory.looked.max(Some(when));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Compares blocks with their checksums. `false` if that takes waiting and it may not wait.

@@ -9,7 +9,7 @@ use std::{
 
 use model::{BlobId, Error, Result, Time};
 
-use super::{Known, LOOK_GOOD_FOR, Look, SETTLED_AFTER, Stamp, VERIFIED_FOR};
+use super::{Known, LOOK_GOOD_FOR, SETTLED_AFTER, VERIFIED_FOR};
 use crate::{
     Blobs, FileSpan, Local,
     layout::{BLOCK_BYTES, sealed_path},
@@ -88,7 +88,8 @@ fn is_damaged<T>(result: &Result<T>) -> bool {
 
 /// Without a look that was taken before.
 fn now(known: &Known, at: u64, len: usize) -> Option<Result<FileSpan>> {
-    known.verified_now(&Look::default(), at, len)
+    known.memory.lock().unwrap().looked = None;
+    known.verified_now(at, len)
 }
 
 /// The whole blob, span by span.
@@ -186,9 +187,9 @@ async fn open_files_are_shared_while_they_are_what_they_were() {
     assert!(fixture.local.open(id).await.is_ok() && files.get(id).is_none(), "too young");
     settle();
     fixture.local.open(id).await.unwrap();
-    let kept = files.get(id).unwrap().0;
+    let kept = files.get(id).unwrap();
     fixture.local.open(id).await.unwrap();
-    assert!(Arc::ptr_eq(&kept, &files.get(id).unwrap().0));
+    assert!(Arc::ptr_eq(&kept, &files.get(id).unwrap()));
 
     // Changed, cut, gone on, replaced, exchanged: each is noticed by whoever opens it next.
     let raw = fs::read(&path).unwrap();
@@ -224,20 +225,22 @@ async fn open_files_are_shared_while_they_are_what_they_were() {
     }
 }
 
+/// Whoever took it: a file that many ask for is not looked at for each of them.
 #[tokio::test]
-async fn a_look_is_good_for_one_span_and_a_moment() {
+async fn a_look_is_good_for_a_moment() {
     let fixture = Fixture::new().await;
     settle();
-    let known = fixture.open().unwrap();
-    let stamp = Stamp::of(&known.file).unwrap();
+    fixture.local.open(fixture.id).await.unwrap();
+    let known = fixture.local.store.open.get(fixture.id).unwrap();
+    let looked = |known: &Known| known.memory.lock().unwrap().looked;
+    let when = looked(&known).expect("who opens it has looked");
+    assert_eq!(known.last_look(when), Some(known.stamp));
+    assert_eq!(known.last_look(when + LOOK_GOOD_FOR), None);
     assert!(all(&known, false).unwrap() == fixture.content);
-    let [used, old] = [(); 2].map(|()| Look::new(stamp, Instant::now()));
-    assert!(known.verified_now(&used, 0, 1).unwrap().is_ok());
-    std::thread::sleep(LOOK_GOOD_FOR * 2);
+    assert!(looked(&known) > Some(when), "so has who sends it");
     flip(&fixture.path(), 5);
-    for look in [used, old] {
-        assert!(is_damaged(&known.verified_now(&look, 0, 1).unwrap()));
-    }
+    known.memory.lock().unwrap().looked = when.checked_sub(LOOK_GOOD_FOR);
+    assert!(is_damaged(&known.verified_now(0, 1).unwrap()), "it was looked at again");
 }
 
 #[tokio::test]
@@ -254,8 +257,8 @@ async fn a_removed_file_is_let_go_and_only_some_are_kept() {
     let files = &fixture.local.store.open;
     let kept: Vec<_> = ids.iter().filter(|id| files.get(**id).is_some()).collect();
     assert!((1..=256).contains(&kept.len()), "{}", kept.len());
-    let last = Arc::downgrade(&files.get(ids[300]).unwrap().0);
-    let before = Arc::downgrade(&files.get(ids[299]).unwrap().0);
+    let last = Arc::downgrade(&files.get(ids[300]).unwrap());
+    let before = Arc::downgrade(&files.get(ids[299]).unwrap());
     fixture.local.remove(ids[300]).await.unwrap();
     fixture.local.remove_all(vec![ids[299]]).await.unwrap();
     assert!(last.upgrade().is_none() && before.upgrade().is_none(), "their room is free");

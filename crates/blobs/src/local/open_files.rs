@@ -13,7 +13,7 @@ use std::{
 use model::BlobId;
 use rustix::process::Resource;
 
-use super::known::{Known, Look, Stamp, VERIFIED_FOR};
+use super::known::{Known, Stamp, VERIFIED_FOR};
 
 /// Files kept open, at most.
 const FILES_MAX: usize = 256;
@@ -35,9 +35,8 @@ impl OpenFiles {
         Self { files: Mutex::default(), max }
     }
 
-    /// The file of a blob, if it is open and as it was when it was opened, which was not long ago; with the look at it that
-    /// says so.
-    pub(super) fn get(&self, id: BlobId) -> Option<(Arc<Known>, Look)> {
+    /// The file of a blob, if it is open and as it was when it was opened, which was not long ago.
+    pub(super) fn get(&self, id: BlobId) -> Option<Arc<Known>> {
         let found = self.lock().get(&id).map(|(opened, known)| (*opened, Arc::clone(known)));
         let (opened, known) = found?;
         let now = Instant::now();
@@ -46,7 +45,8 @@ impl OpenFiles {
             && stamp == known.stamp
             && stamp.is_named()
         {
-            return Some((known, Look::new(stamp, now)));
+            known.looked(stamp, now);
+            return Some(known);
         }
         self.forget(id);
         None

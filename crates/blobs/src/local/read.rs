@@ -8,7 +8,7 @@ use std::{fs::File, io::ErrorKind, path::Path, sync::Arc};
 use bytes::Bytes;
 use model::{BlobId, Digest, Error, Result};
 
-use super::known::{Known, Look, Stamp};
+use super::known::{Known, Stamp};
 use crate::{
     Blob, FileSpan, InFile, Task,
     blocks::{cut_short, outside, read_at, storage, too_long, verified},
@@ -19,7 +19,6 @@ use crate::{
 /// An open blob. The descriptor keeps the bytes alive after a removal.
 pub(super) struct LocalBlob {
     known: Arc<Known>,
-    look: Look,
 }
 
 impl LocalBlob {
@@ -38,12 +37,12 @@ impl LocalBlob {
         let raw = raw.first_chunk().ok_or_else(|| cut_short(id))?;
         let footer = Footer::decode(raw, id, file_bytes)?;
         let known = Arc::new(Known::new(file, footer, (stamp, settled)));
-        Ok(Self { known, look: Look::default() })
+        Ok(Self { known })
     }
 
-    /// One that is open, which was just looked at.
-    pub(super) fn known((known, look): (Arc<Known>, Look)) -> Self {
-        Self { known, look }
+    /// One that is open.
+    pub(super) fn known(known: Arc<Known>) -> Self {
+        Self { known }
     }
 
     /// What is known of it.
@@ -73,7 +72,7 @@ impl Blob for LocalBlob {
 
 impl InFile for LocalBlob {
     fn verified_now(&self, offset: u64, len: usize) -> Option<Result<FileSpan>> {
-        self.known.verified_now(&self.look, offset, len)
+        self.known.verified_now(offset, len)
     }
 
     fn verified(&self, offset: u64, len: usize) -> Task<'_, Result<FileSpan>> {

@@ -1,4 +1,4 @@
-//! What the writer's thread looked up, remembered: a group asks for the same few rows again and again, and for each new
+//! What writers looked up, remembered: a group asks for the same few rows again and again, and for each new
 //! name twice.
 //!
 //! Nobody else changes the catalog, so what is remembered is what is durable, as long as every group that is written is

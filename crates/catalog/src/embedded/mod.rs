@@ -4,9 +4,10 @@
 //! what is stored, and the lookups and changes made of it (`crate::rows`), rows from RocksDB (`source`, `audit`), the group
 //! commit (`writer`), RocksDB's settings (`options`).
 //!
-//! Invariant: only the writer's thread changes the database, and once a write has failed nothing does.
+//! Invariant: only whoever has the turn to write changes the database (`writer`), and once a write has failed nobody does.
 
 mod audit;
+mod latest;
 mod logs;
 mod mark;
 mod memory;
@@ -28,10 +29,12 @@ use rocksdb::{DB, WriteOptions};
 
 pub use self::options::Options;
 
+use self::latest::{Latest, Reading};
 use self::mark::Mark;
 use self::recall::Recall;
 use self::room::Room;
 use self::source::Frozen;
+use self::writer::Turn;
 use crate::audit::AuditJob;
 use crate::queue::Queue;
 use crate::rows::codec::{decode, encode};
@@ -53,13 +56,15 @@ pub struct Embedded {
     core: Arc<Core>,
 }
 
-/// What the writer and readers share.
+/// What writers and readers share.
 struct Core {
     db: DB,
+    turn: Turn,
     room: Room,
     mark: Option<Mark>,
     stamps: Arc<Stamps>,
     recall: Recall,
+    reading: Reading,
     commits: AtomicU64,
     groups: AtomicU64,
     /// Whether the catalog is closed, because it is moved.
@@ -89,6 +94,8 @@ impl Embedded {
             recall: Recall::new(rows_bytes, Arc::clone(&stamps)),
             mark: Mark::open(db.path()),
             stamps,
+            reading: Reading::default(),
+            turn: Turn::default(),
             db,
             room,
             commits: AtomicU64::new(0),
@@ -139,7 +146,11 @@ impl Engine for Embedded {
 
     fn write(&self, job: Box<dyn WriteJob>) {
         match self.core.check_stopped() {
-            Ok(()) => self.writer.submit(job),
+            Ok(()) => {
+                if let Some(job) = writer::write_here(&self.core, job) {
+                    self.writer.submit(job);
+                }
+            }
             Err(e) => job.finish(Err(e)),
         }
     }
@@ -171,9 +182,17 @@ impl Engine for Embedded {
 
 impl Core {
     fn read(&self, mut job: Box<dyn ReadJob>) {
-        let watch = job.is_witnessed().then(|| self.stamps.watch());
-        let snapshot = Frozen::recalled(&self.db, &self.recall, watch);
-        job.run(&mut View(snapshot));
+        let witnessed = job.is_witnessed();
+        if job.may_run_again() {
+            let mut view = View(Latest::new(self, witnessed));
+            job.run(&mut view);
+            if view.0.is_whole() {
+                return job.finish(Ok(()));
+            }
+        }
+        let frozen = Latest::new(self, witnessed);
+        frozen.freeze();
+        job.run(&mut View(frozen));
         job.finish(Ok(()));
     }
 

@@ -71,19 +71,14 @@ impl Recall {
         Self { rows: Cache::with_weighter(rows, bytes, Weight), stamps }
     }
 
-    /// The last group of changes that is finished: to be asked before a snapshot is taken.
-    pub(super) fn now(&self) -> u64 {
-        self.stamps.finished()
-    }
-
-    /// A row as a snapshot has it that was taken after [`Recall::now`] was `since`.
+    /// A row as a read finds it that began when group of changes `since` was the last that was finished.
     pub(super) fn get(&self, family: Family, key: &[u8], since: u64) -> Option<Option<Bytes>> {
         let row = self.rows.get(&Asked { family: family as u8, key })?;
         let same = row.since <= since && self.stamps.at(row.place) <= row.since;
         same.then_some(row.value)
     }
 
-    /// Remembers a row that such a snapshot has.
+    /// Remembers a row that such a read has found.
     pub(super) fn keep(&self, family: Family, key: &[u8], value: Option<&[u8]>, since: u64) {
         if family == Family::Inline || value.is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
             return;
@@ -112,29 +107,32 @@ mod tests {
     fn a_row_counts_until_it_is_written() {
         let stamps = Stamps::new();
         let recall = Recall::new(8 << 20, Arc::clone(&stamps));
-        recall.keep(NAMES, b"k", Some(b"v"), recall.now());
-        recall.keep(NAMES, b"absent", None, recall.now());
-        assert_eq!(recall.get(NAMES, b"k", recall.now()), Some(Some(Bytes::from_static(b"v"))));
-        assert_eq!(recall.get(NAMES, b"absent", recall.now()), Some(None));
+        recall.keep(NAMES, b"k", Some(b"v"), stamps.finished());
+        recall.keep(NAMES, b"absent", None, stamps.finished());
+        assert_eq!(
+            recall.get(NAMES, b"k", stamps.finished()),
+            Some(Some(Bytes::from_static(b"v")))
+        );
+        assert_eq!(recall.get(NAMES, b"absent", stamps.finished()), Some(None));
         write(&stamps, b"other");
-        assert!(recall.get(NAMES, b"k", recall.now()).is_some());
+        assert!(recall.get(NAMES, b"k", stamps.finished()).is_some());
         let group = stamps.begin([(NAMES as u8, &b"k"[..])].into_iter());
-        assert!(recall.get(NAMES, b"k", recall.now()).is_none(), "it is being written");
+        assert!(recall.get(NAMES, b"k", stamps.finished()).is_none(), "it is being written");
         stamps.end(group);
-        assert!(recall.get(NAMES, b"k", recall.now()).is_none());
+        assert!(recall.get(NAMES, b"k", stamps.finished()).is_none());
     }
 
     #[test]
     fn an_older_snapshot_gets_nothing_newer() {
         let stamps = Stamps::new();
         let recall = Recall::new(8 << 20, Arc::clone(&stamps));
-        let old = recall.now();
+        let old = stamps.finished();
         write(&stamps, b"k");
-        recall.keep(NAMES, b"k", Some(b"new"), recall.now());
-        assert!(recall.get(NAMES, b"k", recall.now()).is_some());
+        recall.keep(NAMES, b"k", Some(b"new"), stamps.finished());
+        assert!(recall.get(NAMES, b"k", stamps.finished()).is_some());
         assert!(recall.get(NAMES, b"k", old).is_none(), "its snapshot may have the row before");
         recall.keep(NAMES, b"k", Some(b"old"), old);
-        let now = recall.get(NAMES, b"k", recall.now());
+        let now = recall.get(NAMES, b"k", stamps.finished());
         assert_eq!(
             now,
             Some(Some(Bytes::from_static(b"new"))),

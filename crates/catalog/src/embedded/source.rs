@@ -6,8 +6,6 @@
 //! Invariants: a scan sees each key once, with its newest value, in the order of keys; an error of RocksDB ends a scan
 //! with that error, never early and in silence.
 
-use std::cell::RefCell;
-
 use bytes::Bytes;
 use model::{Error, Result};
 use rocksdb::{ColumnFamily, DB, DBPinnableSlice, DBRawIterator, ReadOptions, Snapshot};
@@ -15,53 +13,30 @@ use rocksdb::{ColumnFamily, DB, DBPinnableSlice, DBRawIterator, ReadOptions, Sna
 use super::fault;
 use super::memory::Memory;
 use super::recall::Recall;
-use crate::Witness;
 use crate::rows::inlined::has_sum;
 use crate::rows::keys::Family;
 use crate::rows::overlay::Overlay;
 use crate::rows::source::{Cursor, Group, Scan, Source, Visit, merge};
-use crate::witness::Watch;
 
 /// One state of the catalog, whatever is written meanwhile.
 pub(super) struct Frozen<'a> {
     db: &'a DB,
     snapshot: Snapshot<'a>,
-    /// What is remembered, and the last group of changes when the snapshot was not taken yet.
-    recall: Option<(&'a Recall, u64)>,
-    watch: RefCell<Option<Watch>>,
+    recall: Option<Recalled<'a>>,
 }
+
+/// What is remembered, and the last group of changes that was finished when a read began.
+pub(super) type Recalled<'a> = (&'a Recall, u64);
 
 impl<'a> Frozen<'a> {
     /// The state as it is on disk now.
     pub(super) fn new(db: &'a DB) -> Self {
-        Self { db, snapshot: db.snapshot(), recall: None, watch: RefCell::default() }
+        Self { db, snapshot: db.snapshot(), recall: None }
     }
 
-    /// The state as it is now, as far as possible from what is remembered; what is read of it is kept in mind, if there is
-    /// a `watch`.
-    pub(super) fn recalled(db: &'a DB, recall: &'a Recall, watch: Option<Watch>) -> Self {
-        // Both before the snapshot: see `witness`.
-        let (recall, watch) = (Some((recall, recall.now())), RefCell::new(watch));
-        Self { db, snapshot: db.snapshot(), recall, watch }
-    }
-
-    fn watch(&self, note: impl FnOnce(&mut Watch)) {
-        if let Some(watch) = self.watch.borrow_mut().as_mut() {
-            note(watch);
-        }
-    }
-
-    /// Content. RocksDB compares what lies in blob files with a checksum that it computes by a table, which takes as long as
-    /// finding and reading it; whoever reads content compares it with our own sum, by instructions of the CPU. What has no
-    /// such sum is read again, RocksDB's way.
-    fn content(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>> {
-        let family = handle(self.db, Family::Inline)?;
-        let mut unchecked = ReadOptions::default();
-        unchecked.set_verify_checksums(false);
-        match self.snapshot.get_pinned_cf_opt(family, key, unchecked).map_err(fault)? {
-            Some(value) if has_sum(&value) => Ok(Some(value)),
-            _ => self.snapshot.get_pinned_cf(family, key).map_err(fault),
-        }
+    /// The state as it is now, as far as possible from what is remembered.
+    pub(super) fn recalled(db: &'a DB, recall: Recalled<'a>) -> Self {
+        Self { db, snapshot: db.snapshot(), recall: Some(recall) }
     }
 
     /// The database.
@@ -82,41 +57,62 @@ impl Source for Frozen<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T>,
     ) -> Result<Option<T>> {
-        self.watch(|watch| watch.row(family as u8, key));
-        if let Some((recall, since)) = self.recall
-            && let Some(row) = recall.get(family, key, since)
-        {
-            return row.map(|value| read(&value)).transpose();
-        }
-        let value = match family {
-            Family::Inline => self.content(key)?,
-            _ => self.snapshot.get_pinned_cf(handle(self.db, family)?, key).map_err(fault)?,
-        };
-        if let Some((recall, since)) = self.recall {
-            recall.keep(family, key, value.as_deref(), since);
-        }
-        value.map(|value| read(&value)).transpose()
+        recalled(self.recall, family, key, read, || {
+            let handle = handle(self.db, family)?;
+            looked_up(family, |checked| {
+                let mut options = ReadOptions::default();
+                options.set_verify_checksums(checked);
+                self.snapshot.get_pinned_cf_opt(handle, key, options)
+            })
+        })
     }
 
     fn scan(&self, scan: Scan<'_>, visit: &mut Visit<'_, bool>) -> Result<()> {
         let Scan { family, from, below, .. } = scan;
-        self.watch(|watch| match (family, from) {
-            // These are few, and their first byte says what they are.
-            (Family::Meta, [first, ..]) => watch.rows(family as u8, *first),
-            _ => watch.give_up(),
-        });
         let stored =
             self.snapshot.raw_iterator_cf_opt(handle(self.db, family)?, bounded(from, below));
         all(stored, from, visit)
     }
-
-    fn witness(&self) -> Option<Witness> {
-        self.watch.borrow_mut().take().and_then(Watch::witness)
-    }
 }
 
-/// What is durable, under the changes of the group being put together. Only the writer's thread changes what is
-/// durable, and it holds this, so no snapshot is needed.
+/// A row that is remembered; otherwise it is looked up and remembered.
+pub(super) fn recalled<'v, T>(
+    recall: Option<Recalled<'_>>,
+    family: Family,
+    key: &[u8],
+    read: impl FnOnce(&[u8]) -> Result<T>,
+    look_up: impl FnOnce() -> Result<Option<DBPinnableSlice<'v>>>,
+) -> Result<Option<T>> {
+    if let Some((recall, since)) = recall
+        && let Some(row) = recall.get(family, key, since)
+    {
+        return row.map(|value| read(&value)).transpose();
+    }
+    let value = look_up()?;
+    if let Some((recall, since)) = recall {
+        recall.keep(family, key, value.as_deref(), since);
+    }
+    value.map(|value| read(&value)).transpose()
+}
+
+/// A row by `get`, which is told whether RocksDB is to compare checksums. What lies in blob files, which is content, it
+/// compares with a checksum that it computes by a table, which takes as long as finding and reading it; whoever reads content
+/// compares it with our own sum, by instructions of the CPU. What has no such sum is read again, RocksDB's way.
+pub(super) fn looked_up<'v>(
+    family: Family,
+    get: impl Fn(bool) -> std::result::Result<Option<DBPinnableSlice<'v>>, rocksdb::Error>,
+) -> Result<Option<DBPinnableSlice<'v>>> {
+    if family == Family::Inline
+        && let Some(value) = get(false).map_err(fault)?
+        && has_sum(&value)
+    {
+        return Ok(Some(value));
+    }
+    get(true).map_err(fault)
+}
+
+/// What is durable, under the changes of the group being put together. Only whoever has the turn to write
+/// changes what is durable, and holds this, so no snapshot is needed.
 pub(super) struct Pending<'a> {
     /// What is durable.
     pub(super) db: &'a DB,

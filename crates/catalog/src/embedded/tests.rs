@@ -1,8 +1,14 @@
 //! The law, held to this engine, and what is this engine's own.
 
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
 
-use model::Error;
+use futures_util::FutureExt;
+use model::{Error, Result, TreePath};
 use tempfile::TempDir;
 
 use super::room::Room;
@@ -13,7 +19,8 @@ use crate::rows::keys;
 use crate::rows::record::Number;
 use crate::suite::pieces::piece;
 use crate::suite::uploads::upload;
-use crate::suite::{ROOT, at, check_dir, file, hold_the_law, with_root};
+use crate::suite::{ACCOUNT, ROOT, at, check_dir, file, hold_the_law, with_root};
+use crate::{Read, Tx};
 
 struct Storage(TempDir);
 
@@ -214,4 +221,118 @@ async fn a_catalog_that_lost_its_end_is_refused() {
     for _ in 0..2 {
         assert_eq!(storage.open().read(|r| Ok(check_dir(r, ROOT)?.len())).await, Ok(20));
     }
+}
+
+/// Changes two files, all of it between two steps of a read.
+fn meanwhile(catalog: &Catalog, seed: u64) {
+    let catalog = catalog.clone();
+    let change = move |tx: &mut dyn Tx| {
+        ["a", "b"].into_iter().try_for_each(|name| tx.put_file(at(ROOT, name), &file(seed)))
+    };
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let changing = thread::spawn(move || runtime().block_on(catalog.write(change)));
+    changing.join().unwrap().unwrap();
+}
+
+fn size(read: &mut dyn Read, name: &str) -> Result<u64> {
+    let found = read.file(ACCOUNT, ROOT, &TreePath::parse(name)?)?;
+    Ok(found.map_or(0, |file| file.attrs.size))
+}
+
+/// A short read takes no snapshot. Where rows were written under it, it is made again; one that scans has what it had seen.
+#[tokio::test]
+async fn a_read_under_which_something_was_written() {
+    let storage = Storage::new();
+    let catalog = with_root(&|| storage.open()).await;
+    let [old, new] = [1, 2].map(|seed| file(seed).attrs.size);
+    assert_ne!(old, new);
+    for (scans_first, scans_between, runs, seen) in [
+        (false, false, 2, [new; 2]),
+        (false, true, 2, [new; 2]),
+        (true, false, 1, [old; 2]),
+        (true, true, 1, [old; 2]),
+    ] {
+        meanwhile(&catalog, 1);
+        let ran = Arc::new(AtomicUsize::new(0));
+        let (other, counted) = (catalog.clone(), Arc::clone(&ran));
+        let look = move |read: &mut dyn Read| {
+            let count = |read: &mut dyn Read| check_dir(read, ROOT).map(|held| held.len());
+            if scans_first {
+                assert_eq!(count(read)?, 2);
+            }
+            let first = size(read, "a")?;
+            if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+                meanwhile(&other, 2);
+            }
+            if scans_between {
+                assert_eq!(count(read)?, 2);
+            }
+            Ok([first, size(read, "b")?])
+        };
+        let case = (scans_first, scans_between);
+        assert_eq!(catalog.read(look).await, Ok(seen), "{case:?}");
+        assert_eq!(ran.load(Ordering::SeqCst), runs, "{case:?}");
+    }
+    // One that may not be made again has a snapshot from the first.
+    meanwhile(&catalog, 1);
+    let other = catalog.clone();
+    let once = move |read: &mut dyn Read| {
+        let first = size(read, "a")?;
+        meanwhile(&other, 2);
+        Ok([first, size(read, "b")?])
+    };
+    assert_eq!(catalog.read_once(once).await, Ok([old; 2]));
+}
+
+/// Alone, a write is done on the thread that brings it, whether others are on its runtime or not; where somebody else writes, it
+/// is queued, as it is on a runtime whose only thread must not wait.
+#[test]
+fn whose_thread_writes() {
+    let storage = Storage::new();
+    let put = |name: &'static str| move |tx: &mut dyn Tx| tx.put_file(at(ROOT, name), &file(1));
+    let many = tokio::runtime::Runtime::new().unwrap();
+    let one = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let catalog = one.block_on(with_root(&|| storage.open()));
+    one.block_on(async {
+        assert_eq!(catalog.write(put("queued")).now_or_never(), None);
+        // Behind it in the queue.
+        catalog.write(put("awaited")).await.unwrap();
+    });
+    // Soon: who was told that a group is done may be there before the turn is given up.
+    let is_done_at_once = |name| {
+        (0..500).any(|_| {
+            let done = catalog.write(put(name)).now_or_never();
+            if done.is_none() {
+                thread::sleep(Duration::from_millis(10));
+            }
+            done == Some(Ok(()))
+        })
+    };
+    many.block_on(async {
+        assert!(is_done_at_once("alone"));
+        for _ in 0..2 {
+            tokio::spawn(pending::<()>());
+        }
+        assert!(is_done_at_once("among others"));
+    });
+    let (begin, begun) = sync_channel(1);
+    let (end, ended) = sync_channel::<()>(1);
+    let slow = {
+        let catalog = catalog.clone();
+        let wait = move |_: &mut dyn Tx| {
+            begin.send(()).unwrap();
+            ended.recv().unwrap();
+            Ok(())
+        };
+        thread::spawn(move || one.block_on(catalog.write(wait)))
+    };
+    begun.recv().unwrap();
+    many.block_on(async {
+        let mut behind = Box::pin(catalog.write(put("behind")));
+        assert_eq!((&mut behind).now_or_never(), None);
+        end.send(()).unwrap();
+        behind.await.unwrap();
+    });
+    slow.join().unwrap().unwrap();
+    assert_eq!(many.block_on(catalog.read(|r| Ok(check_dir(r, ROOT)?.len()))), Ok(5));
 }

@@ -1,19 +1,25 @@
-//! The thread that writes: it runs waiting operations over one overlay and makes them durable together.
+//! Who writes: runs waiting operations over one overlay and makes them durable together.
 //!
-//! What lives here: the group commit, and what happens when it fails. What does not: the queue (`crate::queue`), what
+//! A thread takes what waits; while operations come one at a time, each is written by who brings it, if nobody else is writing:
+//! handing it to the thread and its outcome back takes as long as the sync. What lives here: whose turn it is, the group commit, and
+//! what happens when it fails. What does not: the queue (`crate::queue`), what
 //! operations do (`crate::rows::tx`), and how RocksDB is set up (`options`).
 //!
 //! Invariants:
+//! - one writes at a time, who holds the turn;
 //! - nobody is told that a change is durable before the log write that holds it was synced;
 //! - nobody is told anything that was seen in a group before that group is durable, not even that a rule failed;
 //! - a group whose write failed is never written again, and nothing is written after it (see [`Core::stop_writing`]).
 //!   One exception: when the disk had no room for the log to grow, nothing was synced that could be lost; RocksDB
 //!   itself then refuses writes until there is room, and goes on in a new log (not so when a quota was exceeded).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, MutexGuard};
 
 use model::{Moving, Result};
 use rocksdb::{WriteBatch, WriteOptions};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Core;
 use super::memory::Memory;
@@ -24,20 +30,64 @@ use crate::rows::moving;
 use crate::rows::overlay::Overlay;
 use crate::rows::view::View;
 
+/// Whose turn it is to write, and what whoever has it remembers.
+#[derive(Default)]
+pub(super) struct Turn {
+    memory: Mutex<Memory>,
+    /// Whether the last group was more than one operation: then company is worth waiting for.
+    busy: AtomicBool,
+}
+
+impl Turn {
+    /// The turn, if nobody has it and nobody is expected to want it soon.
+    fn now(&self) -> Option<MutexGuard<'_, Memory>> {
+        if self.busy.load(Ordering::Relaxed) {
+            return None;
+        }
+        // After a panic nobody writes any more: the thread has ended, and says so to who asks it.
+        self.memory.try_lock().ok()
+    }
+}
+
 /// Takes jobs until there are no more.
 pub(super) fn run(core: &Core, jobs: &Receiver<Job>) {
-    let memory = Memory::default();
     while let Ok(first) = jobs.recv() {
-        let mut group = Batch::new(core, &memory);
-        group.run(core, first);
-        // One waiting writer is not kept waiting for company: what is in the queue now is the group.
-        while group.has_room()
-            && let Ok(job) = jobs.try_recv()
-        {
-            group.run(core, job);
-        }
-        group.commit(core);
+        let Ok(memory) = core.turn.memory.lock() else { return };
+        write_group(core, &memory, first, || jobs.try_recv().ok());
     }
+}
+
+/// Writes a job on the thread that brings it, if it may come in now and the thread may wait for the disk; otherwise it is given
+/// back. The other tasks of the thread's runtime, if it has any, go on elsewhere meanwhile.
+pub(super) fn write_here(core: &Core, job: Job) -> Option<Job> {
+    let Some(runtime) = Handle::try_current().ok().filter(may_wait) else { return Some(job) };
+    let Some(memory) = core.turn.now() else { return Some(job) };
+    let write = || write_group(core, &memory, job, || None);
+    // Finding the others another thread takes a good part of the time of a sync.
+    if runtime.metrics().num_alive_tasks() > 1 {
+        tokio::task::block_in_place(write)
+    } else {
+        write()
+    }
+    None
+}
+
+/// Whether tasks of a runtime may wait for a disk.
+fn may_wait(runtime: &Handle) -> bool {
+    runtime.runtime_flavor() == RuntimeFlavor::MultiThread
+}
+
+fn write_group(core: &Core, memory: &Memory, first: Job, mut next: impl FnMut() -> Option<Job>) {
+    let mut group = Batch::new(core, memory);
+    group.run(core, first);
+    // One waiting writer is not kept waiting for company: what is in the queue now is the group.
+    while group.has_room()
+        && let Some(job) = next()
+    {
+        group.run(core, job);
+    }
+    core.turn.busy.store(group.jobs.len() > 1, Ordering::Relaxed);
+    group.commit(core);
 }
 
 /// A group being put together.

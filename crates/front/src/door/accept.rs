@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use super::{Listener, Phase, connection};
+use super::{Lanes, Listener, Phase, connection};
 use crate::{Front, Peer};
 
 /// How long a loop rests when the system is out of something: descriptors, memory.
@@ -20,8 +20,8 @@ pub(super) struct Lobby {
     pub(super) alive: mpsc::Sender<()>,
 }
 
-/// Accepts until the server stops.
-pub(super) async fn take(listener: Listener, lobby: Lobby) {
+/// Accepts until the server stops. Connections do not hold the lanes: whoever is the last to must be on none of them.
+pub(super) async fn take(listener: Listener, lanes: Arc<Lanes>, lobby: Lobby) {
     let mut phase = lobby.phase.clone();
     loop {
         let slot = tokio::select! {
@@ -38,7 +38,11 @@ pub(super) async fn take(listener: Listener, lobby: Lobby) {
         match accepted {
             Ok((stream, address)) => {
                 let peer = Peer { address: Some(address) };
-                admit(stream, listener.tls.clone(), peer, lobby.clone(), slot);
+                let admitted =
+                    admit(&lanes, stream, listener.tls.clone(), peer, lobby.clone(), slot);
+                if let Err(error) = admitted {
+                    tracing::warn!(%error, "a connection could not be handed on");
+                }
             }
             Err(error) => rest_after(&error).await,
         }
@@ -46,16 +50,24 @@ pub(super) async fn take(listener: Listener, lobby: Lobby) {
 }
 
 fn admit(
+    lanes: &Lanes,
     stream: tokio::net::TcpStream,
     tls: Option<Arc<rustls::ServerConfig>>,
     peer: Peer,
     lobby: Lobby,
     slot: OwnedSemaphorePermit,
-) {
-    tokio::spawn(async move {
-        connection::serve(stream, tls, peer, &lobby).await;
-        drop((slot, lobby.alive));
+) -> io::Result<()> {
+    let (lane, place) = lanes.choose().ok_or(io::ErrorKind::NotConnected)?;
+    // From here on the lane's thread is the one that asks about it.
+    let stream = stream.into_std()?;
+    lane.spawn(async move {
+        match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => connection::serve(stream, tls, peer, &lobby).await,
+            Err(error) => tracing::warn!(%error, "a connection could not be taken on"),
+        }
+        drop((slot, place, lobby.alive));
     });
+    Ok(())
 }
 
 /// A connection that went away before it was accepted is nothing; anything else is said, and rested upon.

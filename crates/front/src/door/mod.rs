@@ -11,6 +11,7 @@ mod framing;
 pub(crate) mod fuzzing;
 mod head;
 mod intake;
+mod lanes;
 mod plain;
 mod refusal;
 mod shortcut;
@@ -25,6 +26,7 @@ use tokio::{
     time::timeout,
 };
 
+pub use self::lanes::Lanes;
 use crate::Front;
 
 /// A socket that listens, and whether TLS is spoken on it.
@@ -56,11 +58,12 @@ impl Phase {
 /// How long dropped connections are waited for; dropping takes no I/O.
 const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves until `stop` is ready; then takes no new connections and no new requests, lets running requests end for
+/// Serves on these lanes until `stop` is ready; then takes no new connections and no new requests, lets running requests end for
 /// `drain` at most, and drops what is left.
 pub async fn run(
     front: Front,
     listeners: Vec<Listener>,
+    lanes: &Arc<Lanes>,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) {
@@ -77,7 +80,7 @@ pub async fn run(
             phase: watched.clone(),
             alive: alive.clone(),
         };
-        doors.spawn(accept::take(listener, lobby));
+        doors.spawn(accept::take(listener, Arc::clone(lanes), lobby));
     }
     drop((alive, watched));
     stop.await;

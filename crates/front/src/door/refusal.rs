@@ -46,6 +46,7 @@ impl Refusal {
             headers.insert(DATE, now);
         }
         let mut bytes = reply::head(self.status, &headers);
+        bytes.extend_from_slice(reply::common());
         bytes.extend_from_slice(b"\r\n");
         bytes
     }

@@ -29,7 +29,7 @@ use crate::{
     Front, Peer,
     access::{Line, Ticket},
     outlet::{AsFile, Leaving, MARK_BYTES_MAX, Outlet},
-    reply::KeptBody,
+    reply::{self, KeptBody},
     request::Plain,
     route,
 };
@@ -105,8 +105,11 @@ impl Shortcut {
         let kept = route::kept(&self.front, self.peer, &asked)?;
         let mut line = Line::of(&self.front, self.peer, asked.method, asked.path)?;
         line.answered(kept.status);
-        let mut head = Vec::with_capacity(kept.head.len() + kept.own.len() + DATE.len() + 37);
+        let common = reply::common();
+        let len = kept.head.len() + common.len() + kept.own.len() + DATE.len() + 37;
+        let mut head = Vec::with_capacity(len);
         head.extend_from_slice(&kept.head);
+        head.extend_from_slice(common);
         head.extend_from_slice(&kept.own);
         head.extend_from_slice(DATE);
         head.extend_from_slice(&date());

@@ -45,10 +45,7 @@ use crate::{
 pub(crate) fn kept(front: &Front, plain: &Plain<'_>) -> Option<Kept> {
     let Plain { host, path, ref asked, files, .. } = *plain;
     let head = plain.method == "HEAD";
-    match front.recent.get(front, host, path) {
-        Some(ready) if ready.is_enough(head) => ready.give(front, head, files, asked),
-        _ => front.recent.make(front, head, host, path)?.give(front, head, files, asked),
-    }
+    front.recent.get(front, head, host, path)?.give(front, head, files, asked)
 }
 
 /// Answers every path that is no path of the API.

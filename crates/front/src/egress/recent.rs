@@ -1,21 +1,19 @@
 //! Answers about files for requests that show nothing, no signed URL and no token, where the store can say at once what is
-//! there; those that are asked for again are kept.
+//! there. They are kept as long as there is memory for them, those that are asked for again longest.
 //!
-//! Only a cache: an answer is given again as long as every record it came from is as it was ([`ops::Known`]). What lives
+//! Only a cache: an answer is given again as long as every record it came from is as it was ([`ops::Known`]). Where one of them
+//! may have changed the file is looked up again, but not its content if that is the same. What lives
 //! here: which requests it answers, and the answers' headers, written once. What does not: when it is current (the
 //! store), everything a request can ask beside the file, one range of it or its headers (`mod`), writing it (`door`).
 
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use ops::Known;
+use ops::{Known, Opened};
 use quick_cache::{Equivalent, Weighter, sync::Cache};
 
 use super::{
@@ -31,30 +29,27 @@ use crate::{
     reply::{self, Kept, KeptBody},
 };
 
-/// Memory for answers, in bytes.
-const BYTES_MAX: u64 = 24 << 20;
-/// How many answers that may come to, more or less.
-const ANSWERS: usize = 8192;
-/// Requests that are remembered without their answers.
-const MARKS: usize = 16 << 10;
 /// Headers of an answer about a file, beside those that every answer has.
 const OWN_HEADERS: usize = 12;
+/// How long a file that is being sent is taken as it was opened: one that is put in its place is to be seen soon.
+const OPEN_FOR: Duration = Duration::from_secs(1);
 /// The most bytes of [`part_lines`].
 const PART_LINES_BYTES: usize = 128;
 /// Bytes of an answer beside its names and its content.
-const ANSWER_BYTES: u64 = 3 << 10;
+const ANSWER_BYTES: u64 = 3 << 9;
+/// Bytes of an answer, more or less.
+const ANSWER_BYTES_TYPICAL: u64 = 4 << 10;
 
 /// The memory of answers.
 pub(crate) struct Recent {
     answers: Cache<Key, Arc<Ready>, Weight>,
-    /// Marks of what was asked for last, by place: an answer is worth keeping when it is asked for again.
-    asked: Box<[AtomicU64]>,
 }
 
-impl Default for Recent {
-    fn default() -> Self {
-        let asked = std::iter::repeat_with(AtomicU64::default).take(MARKS).collect();
-        Self { answers: Cache::with_weighter(ANSWERS, BYTES_MAX, Weight), asked }
+impl Recent {
+    /// With so many bytes for answers.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let answers = usize::try_from(bytes / ANSWER_BYTES_TYPICAL).unwrap_or(usize::MAX);
+        Self { answers: Cache::with_weighter(answers, bytes, Weight) }
     }
 }
 
@@ -89,6 +84,8 @@ pub(super) struct Ready {
     part: OnceLock<Bytes>,
     /// That of one that says it has not changed, likewise.
     brief: OnceLock<Bytes>,
+    /// The file itself, if it is large and somebody is being sent of it; with when it was opened.
+    open: Mutex<Option<(Instant, Weak<Opened>)>>,
 }
 
 #[derive(Clone)]
@@ -102,42 +99,30 @@ impl Weighter<Key, Arc<Ready>> for Weight {
 }
 
 impl Recent {
-    /// The answer to a request for `path` of `host`, both as they were spelled, if it is kept and current.
-    pub(super) fn get(&self, front: &Front, host: &[u8], path: &str) -> Option<Arc<Ready>> {
-        let ready = self.answers.get(&Asked { host, path })?;
-        front.store.is_current(&ready.known).then_some(ready)
-    }
-
-    /// The answer to a request for `path` of `host`, from the store, if that can say at once what it is.
-    pub(super) fn make(
+    /// The answer to a request for `path` of `host`, both as they were spelled, or for its headers (`head`): if it is kept and
+    /// current, or if the store can say at once what it is.
+    pub(super) fn get(
         &self,
         front: &Front,
         head: bool,
         host: &[u8],
         path: &str,
     ) -> Option<Arc<Ready>> {
+        let asked = Asked { host, path };
+        let before = self.answers.get(&asked);
+        if let Some(ready) = &before
+            && ready.is_enough(head)
+            && front.store.is_current(&ready.known)
+        {
+            return before;
+        }
         let named = std::str::from_utf8(host).ok()?;
         let candidates = candidates::candidates(Some(named), &candidates::decode(path).ok()?);
-        let known = front.store.get_now(candidates, !head)?;
-        let ready = Arc::new(Ready::new(front, known));
-        let asked = Asked { host, path };
-        // Of a large file, that it is one spares the next request this look.
-        if ready.known.is_large() || self.is_again(&asked) {
-            let key = Key { host: Box::from(host), path: Box::from(path) };
-            self.answers.insert(key, Arc::clone(&ready));
-        }
+        let known = before.as_ref().map(|ready| &ready.known);
+        let ready = Arc::new(Ready::new(front, front.store.get_now(candidates, !head, known)?));
+        let key = Key { host: Box::from(host), path: Box::from(path) };
+        self.answers.insert(key, Arc::clone(&ready));
         Some(ready)
-    }
-}
-
-impl Recent {
-    fn is_again(&self, asked: &Asked<'_>) -> bool {
-        let mut hasher = DefaultHasher::new();
-        asked.hash(&mut hasher);
-        let mark = hasher.finish() | 1;
-        // The remainder fits.
-        let place = usize::try_from(mark / 2 % MARKS as u64).unwrap_or_default();
-        self.asked[place].swap(mark, Ordering::Relaxed) == mark
     }
 }
 
@@ -161,7 +146,7 @@ impl Ready {
     fn new(front: &Front, known: Known) -> Self {
         let (own, sandbox) = (headers::validators(known.attrs()), front.settings.sandbox);
         let [whole, part, brief] = [(); 3].map(|()| OnceLock::new());
-        Self { known, own, sandbox, whole, part, brief }
+        Self { known, own, sandbox, whole, part, brief, open: Mutex::default() }
     }
 
     fn head(&self, status: StatusCode) -> Bytes {
@@ -177,7 +162,8 @@ impl Ready {
             if self.sandbox {
                 sandbox::confine(&mut headers);
             }
-            Bytes::from(reply::head(status, &headers))
+            // Of its own length: it stays.
+            Bytes::from(reply::head(status, &headers).into_boxed_slice())
         };
         let kept = match status {
             StatusCode::OK => &self.whole,
@@ -188,7 +174,7 @@ impl Ready {
     }
 
     /// Whether this is all that can be had of the file here: its content was read, or is not asked for (`head`), or is large.
-    pub(super) fn is_enough(&self, head: bool) -> bool {
+    fn is_enough(&self, head: bool) -> bool {
         let known = &self.known;
         head || known.attrs().size == 0 || known.inline().is_some() || known.is_large()
     }
@@ -232,7 +218,22 @@ impl Ready {
             return Some(KeptBody::Bytes(body::slice(bytes, span)?));
         }
         let may = files && self.known.is_large() && Outlet::is_open();
-        let opened = may.then(|| front.store.open_now(&self.known)).flatten()?;
-        opened.in_files().then(|| KeptBody::File(Arc::new(opened), span.start..span.end))
+        let opened = may.then(|| self.opened(front)).flatten()?;
+        Some(KeptBody::File(opened, span.start..span.end))
+    }
+
+    /// The file, if it lies in files: as it was opened for another a moment ago, who has it still, or opened now.
+    fn opened(&self, front: &Front) -> Option<Arc<Opened>> {
+        let now = Instant::now();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, opened)) = &*open
+            && now.duration_since(*when) < OPEN_FOR
+            && let Some(opened) = opened.upgrade()
+        {
+            return Some(opened);
+        }
+        let opened = front.store.open_now(&self.known).filter(Opened::in_files).map(Arc::new)?;
+        *open = Some((now, Arc::downgrade(&opened)));
+        Some(opened)
     }
 }

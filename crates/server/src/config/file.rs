@@ -19,6 +19,7 @@ use super::{
     site::WrittenSite,
     through::WrittenThrough,
 };
+use crate::process;
 
 /// The configuration file as written. Unknown keys are refused: a misspelt limit must not be no limit.
 #[derive(Debug, Default, Deserialize)]
@@ -54,11 +55,24 @@ pub(super) struct WrittenListen {
 pub(super) struct Egress {
     public_url: String,
     pub(super) sandbox: bool,
+    /// 0: a part of the machine's.
+    memory_bytes: u64,
 }
 
 impl Default for Egress {
     fn default() -> Self {
-        Self { public_url: String::new(), sandbox: front::Settings::default().sandbox }
+        let front = front::Settings::default();
+        Self { public_url: String::new(), sandbox: front.sandbox, memory_bytes: 0 }
+    }
+}
+
+impl Egress {
+    /// Memory for answers that may be given again, in bytes.
+    pub(super) fn answers_bytes(&self) -> u64 {
+        match self.memory_bytes {
+            0 => process::answers_bytes(),
+            bytes => bytes,
+        }
     }
 }
 
@@ -177,10 +191,10 @@ mod tests {
         let written = Written::parse(documented()).unwrap();
         assert_eq!(written.listen.len(), 2);
         assert_eq!(written.operations(), ops::Limits::default());
-        assert_eq!(
-            format!("{:?}", written.settings()),
-            format!("{:?}", front::Settings::default())
-        );
+        // How much memory there is, no document knows.
+        let default =
+            front::Settings { answers_bytes: process::answers_bytes(), ..Default::default() };
+        assert_eq!(format!("{:?}", written.settings()), format!("{default:?}"));
     }
 
     #[test]

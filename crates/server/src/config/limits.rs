@@ -309,6 +309,7 @@ impl Written {
         let Written { limits, form, egress, .. } = self;
         front::Settings {
             sandbox: egress.sandbox,
+            answers_bytes: egress.answers_bytes(),
             rpc_body_bytes_max: limits.rpc_body_bytes,
             connections_max: limits.connections,
             request_head_bytes_max: limits.request_head_bytes,
@@ -420,7 +421,7 @@ mod tests {
              header_seconds = 4\nbody_idle_seconds = 5\nanswer_idle_seconds = 6\n\
              tls_handshake_seconds = 7\nstop_seconds = 8\nrpc_body_bytes = 9\n\
              upload_bytes_max = 10\nuploads_per_account = 11\nsignature_seconds = 12\n\
-             [egress]\nsandbox = false\n\
+             [egress]\nsandbox = false\nmemory_bytes = 9\n\
              [form]\nparts_max = 13\npart_header_bytes_max = 1400\nfield_bytes_max = 15\n\
              fields_bytes_max = 16\noutside_bytes_max = 17\n\
              [login]\nfree_per_user = 18\nfree_per_address = 19\nfirst_delay_ms = 20\n\
@@ -437,7 +438,8 @@ mod tests {
             written.drain(),
         ];
         assert_eq!(times.map(|time| time.as_secs()), [4, 5, 6, 7, 8]);
-        assert_eq!((settings.upload_bytes_max, settings.sandbox), (10, false));
+        let egress = (settings.sandbox, settings.answers_bytes);
+        assert_eq!((settings.upload_bytes_max, egress), (10, (false, 9)));
         let form = settings.form;
         assert_eq!((form.parts_max, form.part_header_bytes_max), (13, 1400));
         let bytes = (form.field_bytes_max, form.fields_bytes_max, form.outside_bytes_max);
