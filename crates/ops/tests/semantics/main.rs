@@ -5,6 +5,7 @@
 mod backup;
 mod fsck;
 mod harness;
+mod known;
 mod limits;
 mod nodes;
 mod permission;
