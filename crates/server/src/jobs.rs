@@ -178,7 +178,7 @@ async fn orphans(store: &Store, started: Time) {
             store.sweep_orphans_left(started).await
         };
         match swept {
-            Ok(0) => {}
+            Ok(0) if store.is_shared() => {}
             Ok(found) => tracing::info!(found, "blobs that nothing referred to"),
             Err(e) => {
                 tracing::error!(error = %e, "looking for blobs that nothing refers to");

@@ -131,6 +131,10 @@ fn no_lie_after_an_io_error() {
             let (mut node, mut ledger) = (prepared.copy("run"), prepared.ledger.clone());
             node.set_env(faults.env(&node.data));
             node.start();
+            // Its start ends with a write of its own: an upload that is acknowledged beside one that fails is no lie.
+            wait_until("the end of its look for what was left", || {
+                node.log().contains("blobs that nothing referred to")
+            });
             let mut caller = prepared.caller(&node);
             faults.arm(Some(*fault));
             let run = play(&mut node, &mut ledger, &mut caller, &faults, fault);
