@@ -30,13 +30,14 @@ pub(crate) fn memory_bytes() -> u64 {
     limits_of(&groups).into_iter().filter_map(limit).fold(machine, u64::min)
 }
 
-/// The part of that memory that answers which may be given again take at most, unless it is configured; the least and the most.
-const ANSWERS_SHARE: u64 = 8;
+/// The part of that memory, in sixteenths, that answers which may be given again take at most, unless it is configured: with what
+/// the catalog keeps it is a quarter, as is usual for databases. The least and the most.
+const ANSWERS_SIXTEENTHS: u64 = 3;
 const ANSWERS_BYTES: (u64, u64) = (24 << 20, 16 << 30);
 
-/// Memory for answers that may be given again, in bytes. A million files of 4 KiB are some 5 GiB of them.
+/// Memory for answers that may be given again, in bytes. A million files of 4 KiB are some 5.5 GB of them.
 pub(crate) fn answers_bytes() -> u64 {
-    (memory_bytes() / ANSWERS_SHARE).clamp(ANSWERS_BYTES.0, ANSWERS_BYTES.1)
+    (memory_bytes() / 16 * ANSWERS_SIXTEENTHS).clamp(ANSWERS_BYTES.0, ANSWERS_BYTES.1)
 }
 
 /// The files that may say how much memory the process has, by its line of `/proc/self/cgroup`; those of the groups that
