@@ -236,7 +236,19 @@ fn codes_of_piece() {
     anna.send_piece(&mpid, 1000, b"the last number");
     assert_eq!(anna.call("abortMultipart", json!([mpid])), json!(0));
     check(&anna.send(&piece("1").body("x")), (400, -17), "aborted");
+}
+
+#[test]
+fn pieces_leave_no_bytes_behind() {
+    let server = Server::start();
+    let anna = server.login();
+    let mpid = anna.begin("/f");
+    let wrong = anna.piece(&mpid, 1).with("X-Agile-Checksum", &sha256(b"something else"));
+    check(&anna.send(&wrong.chunks(&noise(1, 100_000), 5000)), (400, -6), "known at the end only");
+    anna.send_piece(&mpid, 1000, b"the last number");
     let blobs = server.data().join("blobs");
+    assert_eq!(count_files(&blobs), 1);
+    assert_eq!(anna.call("abortMultipart", json!([mpid])), json!(0));
     wait_until("no bytes left behind", || count_files(&blobs) == 0);
     assert_eq!(count_files(&server.data().join("stage")), 0);
 }
