@@ -32,8 +32,8 @@ pub(super) const VERIFIED_FOR: Duration = Duration::from_secs(10);
 /// How long a file must have been left alone before anything about it is remembered. File systems note changes in ticks, of
 /// a second on the coarsest: a change in the same tick as the one before it would not show.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
-/// How old a look at a file, whoever took it, may be for a sending to begin with it. Less than the tick of any file system, so that what was
-/// settled by then was so when the look was taken, but for this moment.
+/// How old a look at a file, whoever took it, may be for a sending to begin with it. Less than the tick of any file system, so
+/// that what was settled by then was so when the look was taken, but for this moment.
 const LOOK_GOOD_FOR: Duration = Duration::from_millis(5);
 /// Bytes that are compared in one go: on a thread of the runtime it is held for some 50 µs.
 const GO_BYTES: u64 = 256 * 1024;

@@ -25,7 +25,7 @@ pub(super) struct Latest<'a> {
     watch: RefCell<Watch>,
     /// Whether somebody will ask for the witness.
     witnessed: bool,
-    options: &'a Reading,
+    reading: &'a Reading,
     /// What the rest is read from, once there was need of it.
     frozen: OnceCell<Frozen<'a>>,
     /// Whether a row that was read before had been written by then.
@@ -47,6 +47,12 @@ impl Default for Reading {
     }
 }
 
+impl Reading {
+    fn options(&self, checked: bool) -> &ReadOptions {
+        if checked { &self.checked } else { &self.unchecked }
+    }
+}
+
 impl<'a> Latest<'a> {
     /// Begins a read, which may ask for its witness if it is `witnessed`.
     pub(super) fn new(core: &'a Core, witnessed: bool) -> Self {
@@ -56,7 +62,7 @@ impl<'a> Latest<'a> {
             recall: (&core.recall, watch.since()),
             watch: RefCell::new(watch),
             witnessed,
-            options: &core.reading,
+            reading: &core.reading,
             frozen: OnceCell::new(),
             torn: Cell::new(false),
         }
@@ -94,8 +100,7 @@ impl Source for Latest<'_> {
         source::recalled(Some(self.recall), family, key, read, || {
             let handle = source::handle(self.db, family)?;
             source::looked_up(family, |checked| {
-                let Reading { checked: all, unchecked: some } = self.options;
-                self.db.get_pinned_cf_opt(handle, key, if checked { all } else { some })
+                self.db.get_pinned_cf_opt(handle, key, self.reading.options(checked))
             })
         })
     }

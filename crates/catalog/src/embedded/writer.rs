@@ -2,8 +2,8 @@
 //!
 //! A thread takes what waits; while operations come one at a time, each is written by who brings it, if nobody else is writing:
 //! handing it to the thread and its outcome back takes as long as the sync. What lives here: whose turn it is, the group commit, and
-//! what happens when it fails. What does not: the queue (`crate::queue`), what
-//! operations do (`crate::rows::tx`), and how RocksDB is set up (`options`).
+//! what happens when it fails. What does not: the queue (`crate::queue`), what operations do (`crate::rows::tx`), and how RocksDB is
+//! set up (`options`).
 //!
 //! Invariants:
 //! - one writes at a time, who holds the turn;
@@ -63,7 +63,8 @@ pub(super) fn write_here(core: &Core, job: Job) -> Option<Job> {
     let Some(runtime) = Handle::try_current().ok().filter(may_wait) else { return Some(job) };
     let Some(memory) = core.turn.now() else { return Some(job) };
     let write = || write_group(core, &memory, job, || None);
-    // Finding the others another thread takes a good part of the time of a sync.
+    // Finding the others another thread takes a good part of the time of a sync. Who comes while there are none waits for this
+    // one: as long as a disk hangs, if it does.
     if runtime.metrics().num_alive_tasks() > 1 {
         tokio::task::block_in_place(write)
     } else {

@@ -243,7 +243,7 @@ fn pieces_leave_no_bytes_behind() {
     let server = Server::start();
     let anna = server.login();
     let mpid = anna.begin("/f");
-    let wrong = anna.piece(&mpid, 1).with("X-Agile-Checksum", &sha256(b"something else"));
+    let wrong = anna.piece(&mpid, 1).with("X-Agile-Checksum", sha256(b"something else"));
     check(&anna.send(&wrong.chunks(&noise(1, 100_000), 5000)), (400, -6), "known at the end only");
     anna.send_piece(&mpid, 1000, b"the last number");
     let blobs = server.data().join("blobs");
