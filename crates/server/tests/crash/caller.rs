@@ -89,7 +89,7 @@ impl Caller {
         }
         // A body that was refused may not have been read to its end: then a balancer that answered `keep-alive` closes all the
         // same (nginx without request buffering, 590 times of 600 after a MB that nobody wanted).
-        let half_read = ask.body.is_some() && answer.status >= 400;
+        let half_read = ask.has_body() && answer.status >= 400;
         if answer.header("Connection") != Some("close") && !half_read {
             self.connection = Some(connection);
         }

@@ -56,6 +56,11 @@ impl Ask {
         self.with("Transfer-Encoding", "chunked").body(framed)
     }
 
+    /// Whether it carries a body.
+    pub(crate) fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
+
     fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
     }
