@@ -1,4 +1,4 @@
-//! `multipart`: a large file in pieces, in random order over a few connections and in order over one, beside all cores' SHA-256
+//! `multipart`: a large file in pieces, in order and in random order over a few connections and in order over one, beside all cores' SHA-256
 //! over twice the bytes; how long it takes from `complete` to SUCCESS, beside hashing the last two pieces; what of it is
 //! written to disk.
 //!
@@ -34,6 +34,8 @@ use crate::{
 };
 
 const DIRECTORY: &str = "/multipart";
+/// Files that stay: one an order.
+const FILES: u64 = 3;
 /// Bytes written, at most, a byte of the file.
 const WRITTEN_MAX: f64 = 1.05;
 /// Between two looks at an upload's state.
@@ -103,12 +105,15 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {
     let mut table = Table::new(format!("{title}: its parts"), &COLUMNS);
     let unit = Unit::Gigabytes(chunks * CHUNK as u64);
     let target = [Target::at_least(Against::Limit, 0.6, 0.8)];
-    for (order, workers, targets) in [("random", plan.workers, &target[..]), ("in order", 1, &[])] {
-        let work = format!("multipart {pieces} x {} MiB by {workers}", chunks / pieces);
+    let (some, all) = (&target[..0], &target[..]);
+    let works =
+        [("in order", plan.workers, all), ("random", plan.workers, all), ("in order", 1, some)];
+    for (place, (order, workers, targets)) in (0..).zip(works) {
+        let work = format!("multipart {pieces} x {} MiB by {workers}, {order}", chunks / pieces);
         let mut line = Row::new(&work, unit, targets);
         for round in 0..u64::from(plan.rounds) {
-            let cut = Cut { seed: round * 2 + u64::from(workers > 1), chunks, pieces };
-            say(&format!("{work}, {order}, round {}", round + 1));
+            let cut = Cut { seed: round * FILES + place, chunks, pieces };
+            say(&format!("{work}, round {}", round + 1));
             let mut numbers: Vec<u64> = (0..pieces).collect();
             if order == "random" {
                 shuffle(&mut numbers, cut.seed);
@@ -140,7 +145,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {
 
 /// Replaced in every round.
 fn file(seed: u64) -> String {
-    format!("pieces-{}.bin", seed % 2)
+    format!("pieces-{}.bin", seed % FILES)
 }
 
 /// Fisher and Yates.

@@ -9,7 +9,7 @@ const MAPPED_FROM: i32 = 1 << 20;
 /// To be called before there is a second thread.
 ///
 /// Left alone, glibc raises that size to the largest block that was ever freed, up to 32 MiB: from then on the memtables'
-/// blocks lie between small allocations, and 60,000 uploads of 4 KiB left 61 MiB behind, not 31 (memtables of 48 MiB).
+/// blocks lie between small allocations, and 60,000 uploads of 4 KiB left 61 MiB behind, not 31.
 pub fn settle() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
