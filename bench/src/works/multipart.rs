@@ -1,6 +1,6 @@
-//! `multipart`: a large file in pieces, in order and in random order over a few connections and in order over one, beside all cores' SHA-256
-//! over twice the bytes; how long it takes from `complete` to SUCCESS, beside hashing the last two pieces; what of it is
-//! written to disk.
+//! `multipart`: a large file in pieces, in order and in random order over a few connections and in order over one, beside all
+//! cores' SHA-256 over twice the bytes; how long it takes from `complete` to SUCCESS, beside hashing the last two pieces; what
+//! of it is written to disk.
 //!
 //! Two promises are checked, besides checksums: no byte is written twice (at most 1.05 times the file), and the server's
 //! memory is shown. How long things take is only shown.
@@ -105,9 +105,8 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {
     let mut table = Table::new(format!("{title}: its parts"), &COLUMNS);
     let unit = Unit::Gigabytes(chunks * CHUNK as u64);
     let target = [Target::at_least(Against::Limit, 0.6, 0.8)];
-    let (some, all) = (&target[..0], &target[..]);
-    let works =
-        [("in order", plan.workers, all), ("random", plan.workers, all), ("in order", 1, some)];
+    let (workers, all, none) = (plan.workers, &target[..], &[][..]);
+    let works = [("in order", workers, all), ("random", workers, all), ("in order", 1, none)];
     for (place, (order, workers, targets)) in (0..).zip(works) {
         let work = format!("multipart {pieces} x {} MiB by {workers}, {order}", chunks / pieces);
         let mut line = Row::new(&work, unit, targets);
