@@ -14,6 +14,7 @@ mod hasher;
 mod layout;
 mod local;
 pub mod object;
+mod relay;
 pub mod suite;
 mod threads;
 mod trail;
@@ -24,7 +25,8 @@ use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
 
 pub use hash::ContentHash;
-pub use local::Local;
+pub use hasher::Hasher;
+pub use local::{Local, LocalOptions};
 pub use object::Object;
 
 /// A boxed future: these traits are used as objects.
@@ -113,6 +115,10 @@ pub trait Stage: Send {
     /// A reader of what is taken over, beside the writing; it stays readable to its end until dropped, whatever becomes
     /// of the stage. `None` unless it is asked for before the first byte.
     fn follow(&mut self) -> Option<Arc<dyn Follow>>;
+    /// The same, where it takes no more than the stage does anyhow; `None` where the bytes would need another place.
+    fn follow_in_place(&mut self) -> Option<Arc<dyn Follow>> {
+        None
+    }
     /// Ends the content: all bytes are hashed and handed to the file system, none is durable yet.
     ///
     /// # Errors

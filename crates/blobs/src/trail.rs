@@ -24,6 +24,9 @@ use crate::{
 /// Frames shorter than this are copied together, so that a client's one-byte frames cost no handle each.
 const JOIN_BELOW_BYTES: usize = 64 * 1024;
 
+/// How far a reader may be behind to count as one that reads what is in memory.
+const CLOSE_BYTES: u64 = 4 * 1024 * 1024;
+
 /// What a stage has taken over so far.
 pub(crate) struct Trail {
     id: BlobId,
@@ -38,6 +41,8 @@ struct Inner {
     sums: Vec<u8>,
     /// Where the bytes in memory begin: always where a block begins.
     memory_at: u64,
+    /// How far somebody has read.
+    read: u64,
     frames: VecDeque<Frame>,
 }
 
@@ -107,6 +112,11 @@ impl Trail {
         }
     }
 
+    /// Whether somebody reads, and is not far from the byte `len`.
+    pub(crate) fn is_read_up_to(&self, len: u64) -> bool {
+        self.inner().read.saturating_add(CLOSE_BYTES) >= len
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,11 +138,13 @@ impl Inner {
 
 impl Follow for Trail {
     fn read(&self, offset: u64, len: usize) -> Task<'_, Result<Bytes>> {
-        let inner = self.inner();
+        let mut inner = self.inner();
         let file = match &inner.file {
             Some(file) if offset < inner.memory_at => Arc::clone(file),
             Some(_) | None => {
-                return Box::pin(std::future::ready(Ok(inner.remembered(offset, len))));
+                let bytes = inner.remembered(offset, len);
+                inner.read = inner.read.max(offset + bytes.len() as u64);
+                return Box::pin(std::future::ready(Ok(bytes)));
             }
         };
         let block = BLOCK_BYTES as u64;

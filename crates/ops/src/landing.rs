@@ -3,7 +3,9 @@
 //!
 //! What is not here: what becomes of them (`put`, `multipart`).
 
-use blobs::{ContentHash, Stage, Staged};
+use std::sync::Arc;
+
+use blobs::{ContentHash, Follow, Stage, Staged};
 use bytes::{Bytes, BytesMut};
 use catalog::Tx;
 use model::{AccountId, Content, Digest, Error, Extent, InlineId, Result, limits};
@@ -27,6 +29,9 @@ pub(crate) struct Landing {
     stage: Option<Box<dyn Stage>>,
     /// Those who read along.
     exposed: Option<Exposed>,
+    /// Whether somebody here will follow the bytes as they come.
+    is_followed: bool,
+    follow: Option<Arc<dyn Follow>>,
 }
 
 /// Bytes that have all arrived, hashed and compared. Dropping it discards them.
@@ -50,9 +55,20 @@ impl Landing {
         Self::new(store, account, 0)
     }
 
+    /// The same; whoever asks follows what arrives, where that takes no more than the stage does anyhow.
+    pub(crate) fn followed_blob(store: &Store, account: AccountId) -> Self {
+        Self { is_followed: true, ..Self::blob(store, account) }
+    }
+
+    /// What shows the bytes as they come. Once, after the first of them.
+    pub(crate) fn followed(&mut self) -> Option<Arc<dyn Follow>> {
+        self.follow.take()
+    }
+
     fn new(store: &Store, account: AccountId, inline_max: usize) -> Self {
         let (store, head) = (store.clone(), BytesMut::new());
-        Self { store, account, size: 0, inline_max, head, stage: None, exposed: None }
+        let (stage, exposed, is_followed, follow) = Default::default();
+        Self { store, account, size: 0, inline_max, head, stage, exposed, is_followed, follow }
     }
 
     /// Lets readers follow what arrives from now on.
@@ -102,6 +118,9 @@ impl Landing {
         }
         let mut stage = self.store.0.blobs.stage(self.account, self.store.now()).await?;
         let follow = if self.exposed.is_some() { stage.follow() } else { None };
+        if self.is_followed {
+            self.follow = stage.follow_in_place();
+        }
         if !self.head.is_empty() {
             stage.write(self.head.clone().freeze()).await?;
         }

@@ -134,7 +134,7 @@ fn open_catalog(site: &Site) -> anyhow::Result<Catalog> {
 fn open_blobs(site: &Site, wiring: &Wiring) -> anyhow::Result<Arc<dyn Blobs>> {
     let data = &site.data;
     let Some(url) = site.blobs.place(data)? else {
-        let local = Local::open_keeping(data, wiring.reserve_bytes)
+        let local = Local::open_with(data, wiring.local)
             .with_context(|| format!("opening blobs in {}", data.display()))?;
         return Ok(Arc::new(local));
     };

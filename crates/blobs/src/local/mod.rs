@@ -10,6 +10,7 @@
 //! is known of open files and which stay open (`known`, `open_files`), the walk (`walk`), what is kept free (`room`). The invariants: one process owns the directory; no name on disk is anything
 //! but an id; nothing here waits for a disk on a thread of the runtime.
 
+mod direct;
 mod durable;
 mod known;
 mod open_files;
@@ -39,30 +40,49 @@ pub struct Local {
     _owned: File,
 }
 
+/// What the operator says about a local store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalOptions {
+    /// New blobs are refused ([`Error::Full`]) while fewer bytes than these (or a quarter of the disk, if that is less), or
+    /// fewer than some hundred files, would be left free.
+    pub reserve_bytes: u64,
+    /// What of a blob comes after so many bytes is written past the page cache, unless somebody is to read it soon.
+    pub direct_from: u64,
+}
+
+impl Default for LocalOptions {
+    /// Segments of a stream, which are asked for as soon as they are there, stay in memory; long files do not drive out
+    /// what is.
+    fn default() -> Self {
+        Self { reserve_bytes: 256 << 20, direct_from: 16 << 20 }
+    }
+}
+
 /// What outlives a call.
 struct Store {
     stage: PathBuf,
     fan: durable::Fan,
     room: room::Room,
     open: open_files::OpenFiles,
+    /// From which byte on a blob is written past the page cache.
+    direct_from: u64,
 }
 
 impl Local {
     /// Opens the store in `dir`, which is made if its parent exists, and throws away what was never sealed. Blocks.
-    /// Writes as long as the disk takes it.
+    /// Writes as long as the disk takes it, and all through the page cache.
     ///
     /// # Errors
     /// [`Error::Storage`], also when another process has it open; [`Error::Full`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
-        Self::open_keeping(dir, 0)
+        Self::open_with(dir, LocalOptions { reserve_bytes: 0, direct_from: u64::MAX })
     }
 
-    /// The same, but new blobs are refused ([`Error::Full`]) while fewer than `reserve_bytes` (or a quarter of the disk,
-    /// if that is less), or fewer than some hundred files, would be left free.
+    /// The same, as the operator wants it.
     ///
     /// # Errors
     /// As [`Local::open`].
-    pub fn open_keeping(dir: impl AsRef<Path>, reserve_bytes: u64) -> Result<Self> {
+    pub fn open_with(dir: impl AsRef<Path>, options: LocalOptions) -> Result<Self> {
         let dir = dir.as_ref();
         let named = |e: std::io::Error| match Error::from(e) {
             Error::Storage(text) => Error::Storage(format!("{}: {text}", dir.display())),
@@ -79,9 +99,11 @@ impl Local {
             TryLockError::Error(e) => named(e),
         })?;
         empty(&stage).map_err(named)?;
-        let (fan, room) = (durable::Fan::new(blobs), room::Room::new(dir.into(), reserve_bytes));
+        let (fan, room) =
+            (durable::Fan::new(blobs), room::Room::new(dir.into(), options.reserve_bytes));
         let open = open_files::OpenFiles::new();
-        Ok(Self { store: Arc::new(Store { stage, fan, room, open }), _owned: owned })
+        let direct_from = options.direct_from;
+        Ok(Self { store: Arc::new(Store { stage, fan, room, open, direct_from }), _owned: owned })
     }
 
     /// Bytes that can still be written to the file system of the store. Blocks, briefly on a local disk.

@@ -1,8 +1,7 @@
 //! The file of a stage, and who writes it: block checksums and large writes, on a blocking thread.
 //!
-//! What does not live here: when a batch is written, and by which thread (`stage`); syncing (`durable`); hashing, but of
-//! the last batch (`hasher`). The
-//! invariants: a [`StageFile`] that was not sealed removes its file when dropped, wherever and however that happens;
+//! What does not live here: when a batch is written, and by which thread (`stage`); the way past the page cache (`direct`);
+//! syncing (`durable`); hashing, but of the last batch (`hasher`). The invariants: a [`StageFile`] that was not sealed removes its file when dropped, wherever and however that happens;
 //! what is written and what the blocks are summed from are the same bytes in the same order.
 
 use std::{
@@ -15,18 +14,28 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use model::{BlobId, Result};
+use model::{BlobId, Error, Result};
+use tokio::{runtime::Handle, task::JoinHandle};
 
-use crate::ContentHash;
-
+use super::{
+    direct::{ALIGN, Direct},
+    durable,
+};
 use crate::{
+    ContentHash,
     layout::{BLOCK_LOG2, Footer, Sums},
+    threads::joined,
     trail::Trail,
 };
 
 /// Frames shorter than this are copied together: it keeps writes large, and keeps one-byte frames from costing a
 /// handle and pinning a buffer each.
 const COPY_BELOW_BYTES: usize = 64 * 1024;
+
+/// How much is written before write-back is started, when none is running.
+const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
+/// How much is written before the write-back that is running is waited for.
+const WRITE_BACK_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// A file in the stage directory. Dropping it removes it, unless it was sealed.
 pub(super) struct StageFile {
@@ -112,41 +121,78 @@ pub(super) struct Whole {
     pub hash: ContentHash,
 }
 
-/// Writes one blob. Every method blocks. After an error it is of no use but to be dropped.
+/// Writes one blob. Every method blocks, on a thread of a runtime. After an error it is of no use but to be dropped.
 pub(super) struct Writer {
     file: StageFile,
     id: BlobId,
     sums: Sums,
     len: u64,
     trail: Option<Arc<Trail>>,
+    /// From which byte on it writes past the page cache.
+    direct_from: u64,
+    direct: Option<Direct>,
+    write_back: WriteBack,
 }
 
 impl Writer {
-    /// Begins the blob `id` in a new file `path`; `trail` is told what is in it.
-    pub(super) fn create(path: PathBuf, id: BlobId, trail: Option<Arc<Trail>>) -> Result<Self> {
+    /// Begins the blob `id` in a new file `path`; `trail` is told what is in it. What comes from `direct_from` on goes past
+    /// the page cache, where the file system can do that.
+    pub(super) fn create(
+        path: PathBuf,
+        id: BlobId,
+        trail: Option<Arc<Trail>>,
+        direct_from: u64,
+    ) -> Result<Self> {
         let file = StageFile::create(path)?;
-        Ok(Self { file, id, sums: Sums::default(), len: 0, trail })
-    }
-
-    pub(super) fn len(&self) -> u64 {
-        self.len
-    }
-
-    pub(super) fn file(&self) -> &Arc<File> {
-        self.file.file()
+        let (sums, write_back) = Default::default();
+        Ok(Self { file, id, sums, len: 0, trail, direct_from, direct: None, write_back })
     }
 
     /// Writes a batch.
     pub(super) fn write(&mut self, frames: &[Bytes]) -> Result<()> {
         for frame in frames {
             self.sums.update(frame);
-            self.file.file.write_all_at(frame, self.len)?;
-            self.len += frame.len() as u64;
+            let mut bytes = &frame[..];
+            if self.direct.is_none() && self.len + bytes.len() as u64 > self.direct_from {
+                bytes = self.turn_direct(bytes)?;
+            }
+            match &mut self.direct {
+                Some(direct) => direct.write(bytes)?,
+                None => self.file.file.write_all_at(bytes, self.len)?,
+            }
+            self.len += bytes.len() as u64;
         }
+        let written = match &self.direct {
+            Some(direct) => direct.written(),
+            None => self.len,
+        };
         if let Some(trail) = &self.trail {
-            trail.written(self.file.file(), self.len, self.sums.of_whole_blocks());
+            trail.written(&self.file.file, written, self.sums.of_whole_blocks());
+        }
+        if self.direct.is_none() {
+            self.write_back.advance(&self.file.file, written)?;
         }
         Ok(())
+    }
+
+    /// Writes as many of these bytes as end a page after `direct_from`, and opens the way past the page cache for the
+    /// others, which are returned.
+    fn turn_direct<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8]> {
+        if self.trail.as_ref().is_some_and(|trail| !trail.is_read_up_to(self.len)) {
+            // What has not been read will be, from the file.
+            self.direct_from = u64::MAX;
+            return Ok(bytes);
+        }
+        let from = self.len.max(self.direct_from).next_multiple_of(ALIGN as u64);
+        let head = usize::try_from(from - self.len).unwrap_or(usize::MAX);
+        let Some((head, rest)) = bytes.split_at_checked(head) else { return Ok(bytes) };
+        self.file.file.write_all_at(head, self.len)?;
+        self.len = from;
+        self.direct = Direct::open(&self.file.path, &self.file.file, from);
+        if self.direct.is_none() {
+            self.direct_from = u64::MAX;
+        }
+        Ok(rest)
     }
 
     /// Writes the last batch and the trailer; `hash` has taken everything before it.
@@ -154,9 +200,44 @@ impl Writer {
         let frames = batch.into_frames();
         frames.iter().for_each(|frame| hash.update(frame));
         self.write(&frames)?;
+        if let Some(direct) = self.direct.take() {
+            direct.end()?;
+        }
+        // Waited for, because a write-back that fails after this would be the only one to be told.
+        self.write_back.end()?;
         let digest = hash.clone().finish();
         let footer = Footer { id: self.id, len: self.len, digest, block_log2: BLOCK_LOG2 };
         self.file.file.write_all_at(&self.sums.into_trailer(&footer), self.len)?;
         Ok(Whole { file: self.file, footer, hash })
+    }
+}
+
+/// Write-back of a long blob while it is still coming in: bounds what the sync of its seal has to wait for, and what
+/// other syncs of the same file system have to wait for.
+#[derive(Default)]
+struct WriteBack {
+    begun_at: u64,
+    task: Option<JoinHandle<Result<()>>>,
+}
+
+impl WriteBack {
+    /// Begins write-back when enough was written since the last one, so that the disk is never idle for long. When much
+    /// was written, the last one is waited for: a disk slower than the client holds the client back.
+    fn advance(&mut self, file: &Arc<File>, len: u64) -> Result<()> {
+        let written = len - self.begun_at;
+        let idle = self.task.as_ref().is_none_or(JoinHandle::is_finished);
+        if written >= if idle { WRITE_BACK_BYTES } else { WRITE_BACK_BYTES_MAX } {
+            self.end()?;
+            self.begun_at = len;
+            let file = Arc::clone(file);
+            let sync = move || durable::write_back(&file).map_err(Error::from);
+            self.task = Some(Handle::current().spawn_blocking(sync));
+        }
+        Ok(())
+    }
+
+    /// Waits for the one that is running.
+    fn end(&mut self) -> Result<()> {
+        self.task.take().map_or(Ok(()), |task| joined(Handle::current().block_on(task)))
     }
 }

@@ -85,7 +85,7 @@ impl ObjectStage {
             // From here on nothing waits.
             let Some(segment) = self.full.pop_front() else { break };
             self.sums.update(&segment);
-            self.hasher.push(std::slice::from_ref(&segment));
+            self.hasher.push(segment.clone());
             if let Some(spool) = &mut self.spool {
                 spool.begin(segment.clone(), self.sums.of_whole_blocks());
             }

@@ -4,12 +4,17 @@
 //! body is asked for. What does not: the other calls of multipart uploads, which JSON-RPC has, and their rules
 //! (`ops::multipart`).
 
+use std::{future::Future, pin::pin, task::Poll};
+
 use http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
 use ops::{MultipartSpec, PieceSpec, TypeRule};
 
 use super::{answer::Done, authorize, codes::Fault, coding, headers, raw, spec};
 use crate::{Front, request::Request};
+
+/// How often hyper is let go on before the bytes after those that came count as not here.
+const LOOKS_MAX: u32 = 3;
 
 /// Begins an upload.
 pub(super) async fn create(front: &Front, headers: &HeaderMap) -> Result<Done, Fault> {
@@ -47,7 +52,16 @@ pub(super) async fn piece(front: &Front, request: Request) -> Result<Done, Fault
     let len = http_body::Body::size_hint(&body).exact();
     let spec = PieceSpec { upload, number, checksum, len };
     let mut piece = front.store.upload_piece(&caller, spec).await?;
-    while let Some(frame) = body.frame().await {
+    loop {
+        let here = if piece.is_awaited() { soon(body.frame()).await } else { None };
+        let frame = match here {
+            Some(frame) => frame,
+            None => {
+                piece.pause();
+                body.frame().await
+            }
+        };
+        let Some(frame) = frame else { break };
         if let Ok(bytes) = frame?.into_data() {
             piece.write(bytes).await?;
         }
@@ -57,6 +71,23 @@ pub(super) async fn piece(front: &Front, request: Request) -> Result<Done, Fault
         (headers::CHECKSUM, checksum.to_hex()),
         (HeaderName::from_static("x-agile-size"), size.to_string()),
     ])
+}
+
+/// What comes without waiting for the client: hyper reads from the connection only when its service waits.
+async fn soon<T>(coming: impl Future<Output = T>) -> Option<T> {
+    let (mut coming, mut looks) = (pin!(coming), 0);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(came) = coming.as_mut().poll(cx) {
+            return Poll::Ready(Some(came));
+        }
+        if looks == LOOKS_MAX {
+            return Poll::Ready(None);
+        }
+        looks += 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
 }
 
 /// Completes an upload; the file appears a little later.

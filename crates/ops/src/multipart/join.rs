@@ -19,12 +19,15 @@ use model::{
 };
 use tokio::{sync::Notify, task::JoinHandle};
 
-use super::{prefix::Prefix, rules};
+use super::{
+    prefix::{Prefix, Way},
+    rules,
+};
 use crate::{Store, content_type, lease};
 
 /// Bytes read and verified while as many are hashed. Below what is mapped and unmapped for itself (crate `heap`): with 2 MiB
 /// the kernel's clearing of fresh pages took a tenth of all CPU time of an upload in pieces.
-const READ_BYTES: usize = 512 * 1024;
+pub(super) const READ_BYTES: usize = 512 * 1024;
 /// Before an upload that could not go on for a passing reason is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -179,17 +182,38 @@ impl Store {
             }
             // Then look again: others may have arrived, or these may have been sent again, meanwhile.
             for piece in &pieces[hashed..] {
-                let mut state = prefix.state();
-                if let PieceContent::Blob(extent) = piece.content {
-                    match self.hash_blob(&mut state, extent).await {
-                        Ok(()) => {}
-                        Err(Error::Damaged(_)) if self.is_replaced(id, piece).await? => break,
-                        Err(e) => return Err(e),
-                    }
-                }
+                let Some(state) = self.past(id, piece, prefix.state()).await? else { break };
                 prefix.push(piece.content, state);
             }
         }
+    }
+
+    /// The state after a piece. `None`: it no longer counts.
+    async fn past(
+        &self,
+        id: UploadId,
+        piece: &Piece,
+        mut state: ContentHash,
+    ) -> Result<Option<ContentHash>> {
+        let before = state.clone().finish();
+        let mut changes = self.0.prefixes.changes(id);
+        loop {
+            match self.0.prefixes.way(id, piece, before) {
+                Way::Passed(state) => return Ok(Some(state)),
+                // Who follows the piece comes to its end or says that it does not.
+                Way::Soon if changes.changed().await.is_ok() => {}
+                Way::Soon | Way::Read => break,
+            }
+        }
+        if let PieceContent::Blob(extent) = piece.content {
+            match self.hash_blob(&mut state, extent).await {
+                Err(Error::Damaged(_)) if self.is_replaced(id, piece).await? => return Ok(None),
+                hashed => hashed?,
+            }
+        }
+        let passed = (before, state.clone());
+        self.0.prefixes.reached(id, piece.number, Some(piece.content), passed);
+        Ok(Some(state))
     }
 
     /// Whether a piece no longer counts: then its bytes may be gone by right.

@@ -2,9 +2,10 @@
 //!
 //! Pieces stay where they were put when they arrived: completing an upload moves no byte. The rules are plain functions
 //! over a transaction in `rules`; putting a completed upload together, in the background, is `join`; the checksum of the
-//! whole, which runs ahead of completion, is `prefix`; which of the pieces that arrive goes first is `turns`; clean-up is
-//! `expire`.
+//! whole, which runs ahead of completion, is `prefix`, and its way through a piece that arrives `ahead`; which of the pieces
+//! that arrive goes first is `turns`; clean-up is `expire`.
 
+mod ahead;
 mod expire;
 mod join;
 mod prefix;
@@ -13,9 +14,11 @@ mod turns;
 
 use std::sync::Arc;
 
+use blobs::ContentHash;
 use bytes::Bytes;
 use model::{Caller, Digest, Error, Multipart, Piece, Result, TreePath, UploadId, limits};
 
+use self::ahead::Ahead;
 use crate::{Room, Store, TypeRule, landing::Landing, slots::Slot};
 
 pub use join::Joiner;
@@ -76,7 +79,9 @@ pub struct PieceUpload {
     spec: PieceSpec,
     landing: Landing,
     room: Room,
+    ahead: Option<Ahead>,
     gate: Arc<turns::Gate>,
+    turn: Option<turns::Turn>,
     slot: Slot,
 }
 
@@ -161,9 +166,13 @@ impl Store {
         let room = self.0.catalog.read(may).await?.room;
         self.may_grow(crate::quota::at_least(said.len))?;
         let slot = self.0.slots.take(caller.account)?;
-        let landing = Landing::blob(self, caller.account);
+        // The first piece's own hash is the state after it.
+        let landing = match spec.number {
+            1 => Landing::blob(self, caller.account),
+            _ => Landing::followed_blob(self, caller.account),
+        };
         let (store, caller, gate) = (self.clone(), caller.clone(), self.0.turns.of(spec.upload));
-        Ok(PieceUpload { store, caller, spec, landing, room, gate, slot })
+        Ok(PieceUpload { store, caller, spec, landing, room, ahead: None, gate, turn: None, slot })
     }
 
     /// Completes an upload: from now on it is put together in the background. Returns its number of pieces.
@@ -212,8 +221,31 @@ impl PieceUpload {
             return Err(Error::PieceTooLarge);
         }
         self.room.takes(size)?;
-        let _turn = self.gate.turn(self.spec.number).await;
-        self.landing.write(bytes).await
+        if self.turn.is_none() {
+            self.turn = self.gate.turn(self.spec.number).await;
+        }
+        self.landing.write(bytes).await?;
+        if let Some(follow) = self.landing.followed() {
+            let PieceSpec { upload, number, .. } = self.spec;
+            self.ahead = Some(Ahead::new(&self.store, upload, number, follow));
+        }
+        if let Some(ahead) = &mut self.ahead {
+            ahead.came(size).await;
+        }
+        if !self.gate.is_awaited() || self.gate.is_before(self.spec.number) {
+            self.pause();
+        }
+        Ok(())
+    }
+
+    /// Whether other pieces of the upload wait until this one has taken over what is here: until [`PieceUpload::pause`].
+    pub fn is_awaited(&self) -> bool {
+        self.turn.is_some()
+    }
+
+    /// Lets others go first: the next bytes are not here yet.
+    pub fn pause(&mut self) {
+        self.turn = None;
     }
 
     /// Verifies the checksum, makes the bytes durable, then adds the piece to its upload. Goes on to its end when the
@@ -227,17 +259,28 @@ impl PieceUpload {
     }
 
     async fn commit_now(self) -> Result<(u64, Digest)> {
-        let (store, caller, _slot) = (self.store, self.caller, self.slot);
+        let (store, caller, ahead, _slot) = (self.store, self.caller, self.ahead, self.slot);
+        drop(self.turn);
+        if let Some(ahead) = &ahead {
+            ahead.all_came();
+        }
         let landed = self.landing.end(self.spec.checksum).await?;
         let (size, checksum) = (landed.size(), landed.digest());
         let spec = PieceSpec { len: Some(size), ..self.spec };
         let (limits, now) = (store.0.limits.multipart, store.now());
         let hash = landed.hash().filter(|_| spec.number == 1);
+        if let Some(hash) = &hash {
+            let passed = (ContentHash::new().finish(), hash.clone());
+            store.0.prefixes.reached(spec.upload, 1, None, passed);
+        }
         let content = landed
             .place(&store, move |tx, content| {
                 rules::add(tx, &caller, &spec, checksum, &content, limits, now)
             })
             .await?;
+        if let Some(ahead) = ahead {
+            ahead.landed(content);
+        }
         if let Some(hash) = hash {
             store.0.prefixes.begin(spec.upload, content, hash);
         }

@@ -1,18 +1,22 @@
 //! The checksum of a whole file, ahead of its completion: SHA-256 over the longest contiguous run of pieces from the
 //! first, advanced while later pieces arrive.
 //!
-//! The first piece is hashed as it arrives: what its own checksum was made of is the state after it.
+//! The first piece is hashed as it arrives: what its own checksum was made of is the state after it. Where a piece arrives
+//! right after the one before it, the hash of the whole goes through its bytes as they come (`ahead`), and is noted here
+//! for whoever puts the upload together; what was not hashed so is read back by `join`.
 //!
 //! Kept in memory: it is a cache, and a restart begins again. The state after every piece is kept, so that a piece that is
-//! sent again costs only what follows it. Bounded in uploads; what does not fit is hashed when it is needed.
+//! sent again costs only what follows it. Bounded in uploads; what does not fit is hashed when it is needed. No state is
+//! believed for where it stands, only for what it was made of: a piece's goes on from the hash of all bytes before it.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use blobs::ContentHash;
-use model::{Piece, PieceContent, UploadId};
+use model::{Digest, Piece, PieceContent, UploadId};
+use tokio::sync::watch;
 
 /// States kept over all uploads; one is some 112 bytes.
 const STATES_MAX: usize = 200_000;
@@ -22,6 +26,44 @@ const STATES_MAX: usize = 200_000;
 pub(crate) struct Prefix {
     /// After each piece: which content that was, and the state.
     after: Vec<(PieceContent, ContentHash)>,
+}
+
+/// What is known of an upload.
+#[derive(Default)]
+struct Known {
+    prefix: Prefix,
+    /// By number: pieces that arrive or arrived here and that the prefix has not passed.
+    later: BTreeMap<u32, Later>,
+    /// Something became known.
+    changed: watch::Sender<()>,
+}
+
+/// A piece that was hashed as it came, or is.
+struct Later {
+    /// Which of those that were sent under this number: the one that began last.
+    serial: u64,
+    /// Once it counts.
+    content: Option<PieceContent>,
+    hash: Hash,
+}
+
+/// The hash of the whole, on its way through a piece. Before each state stands the hash of all bytes before the piece.
+enum Hash {
+    /// What is before the piece is not known yet.
+    Awaiting,
+    Following(Digest),
+    Passed(Digest, ContentHash),
+    Lost,
+}
+
+/// How the hash of the whole gets past a piece.
+pub(super) enum Way {
+    /// It is past it.
+    Passed(ContentHash),
+    /// It goes through it as it comes, and will be past it soon.
+    Soon,
+    /// The piece is to be read.
+    Read,
 }
 
 impl Prefix {
@@ -48,56 +90,179 @@ impl Prefix {
     }
 }
 
+impl Known {
+    fn states(&self) -> usize {
+        self.prefix.after.len() + self.later.len()
+    }
+}
+
 /// Of all uploads.
 #[derive(Default)]
-pub(crate) struct Prefixes(Mutex<HashMap<UploadId, Prefix>>);
+pub(crate) struct Prefixes(Mutex<All>);
+
+#[derive(Default)]
+struct All {
+    uploads: HashMap<UploadId, Known>,
+    /// Over all of them.
+    states: usize,
+    serials: u64,
+}
+
+impl All {
+    /// Changes what is known of an upload. When there are too many states, other uploads are forgotten.
+    fn change<T>(&mut self, id: UploadId, change: impl FnOnce(&mut Known) -> T) -> T {
+        let known = self.uploads.entry(id).or_default();
+        let before = known.states();
+        let changed = change(known);
+        self.states = self.states + known.states() - before;
+        while self.states > STATES_MAX
+            && let Some(other) = self.uploads.keys().find(|other| **other != id).copied()
+        {
+            self.forget(other);
+        }
+        changed
+    }
+
+    fn forget(&mut self, id: UploadId) {
+        self.states -= self.uploads.remove(&id).map_or(0, |known| known.states());
+    }
+}
 
 impl Prefixes {
     /// Takes an upload's out; whoever does puts it back.
     pub(crate) fn take(&self, id: UploadId) -> Prefix {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).unwrap_or_default()
+        self.all().change(id, |known| std::mem::take(&mut known.prefix))
     }
 
-    /// Whether anything is known of an upload.
+    /// Whether anything is known of an upload's beginning.
     pub(crate) fn knows(&self, id: UploadId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+        self.all().uploads.get(&id).is_some_and(|known| !known.prefix.after.is_empty())
     }
 
     /// The state after the first piece of an upload, which has arrived. Whatever was known of the upload began with what
     /// was the first piece before.
     pub(crate) fn begin(&self, id: UploadId, content: PieceContent, state: ContentHash) {
-        self.keep(id, Prefix { after: vec![(content, state)] });
+        self.all().change(id, |known| known.prefix = Prefix { after: vec![(content, state)] });
     }
 
-    /// Puts an upload's back, unless more is known by now. When there are too many, others are forgotten.
+    /// Puts an upload's back, unless more is known by now.
     pub(crate) fn put(&self, id: UploadId, prefix: Prefix) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.get(&id).map_or(0, |known| known.after.len());
-        drop(all);
-        if known <= prefix.after.len() {
-            self.keep(id, prefix);
+        self.all().change(id, |known| {
+            if known.prefix.after.len() <= prefix.after.len() {
+                known.prefix = prefix;
+            }
+            let passed = u32::try_from(known.prefix.after.len()).unwrap_or(u32::MAX);
+            known.later = known.later.split_off(&passed.saturating_add(1));
+        });
+    }
+
+    /// A piece begins to arrive here. Returns what it is called below.
+    pub(super) fn arrives(&self, id: UploadId, number: u32) -> u64 {
+        let mut all = self.all();
+        all.serials += 1;
+        let serial = all.serials;
+        let later = Later { serial, content: None, hash: Hash::Awaiting };
+        all.change(id, |known| _ = known.later.insert(number, later));
+        serial
+    }
+
+    /// Is told when something becomes known of an upload; closed when it is forgotten.
+    pub(super) fn changes(&self, id: UploadId) -> watch::Receiver<()> {
+        self.all().change(id, |known| known.changed.subscribe())
+    }
+
+    /// The state before a piece, if it is known: perhaps of pieces of which it is not known yet whether they count.
+    pub(super) fn before(&self, id: UploadId, number: u32) -> Option<ContentHash> {
+        let all = self.all();
+        let (known, before) = (all.uploads.get(&id)?, number.checked_sub(1)?);
+        let place = usize::try_from(before).ok()?.checked_sub(1)?;
+        if let Some((_, state)) = known.prefix.after.get(place) {
+            return Some(state.clone());
+        }
+        match &known.later.get(&before)?.hash {
+            Hash::Passed(_, state) => Some(state.clone()),
+            Hash::Awaiting | Hash::Following(_) | Hash::Lost => None,
         }
     }
 
-    fn keep(&self, id: UploadId, prefix: Prefix) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(id, prefix);
-        let mut states: usize = all.values().map(|prefix| prefix.after.len()).sum();
-        while states > STATES_MAX {
-            let Some(other) = all.keys().find(|other| **other != id).copied() else { return };
-            states -= all.remove(&other).map_or(0, |prefix| prefix.after.len());
+    /// The hash of the whole goes through a piece that arrives, after bytes whose hash is `before`.
+    pub(super) fn follows(&self, id: UploadId, number: u32, serial: u64, before: Digest) {
+        self.note(id, number, serial, |later| later.hash = Hash::Following(before));
+    }
+
+    /// The hash of the whole is past a piece that arrived; `None`: it did not get there.
+    pub(super) fn passed(
+        &self,
+        id: UploadId,
+        number: u32,
+        serial: u64,
+        after: Option<(Digest, ContentHash)>,
+    ) {
+        self.note(id, number, serial, |later| {
+            later.hash = after.map_or(Hash::Lost, |(before, state)| Hash::Passed(before, state));
+        });
+    }
+
+    /// A piece that arrived counts.
+    pub(super) fn landed(&self, id: UploadId, number: u32, serial: u64, content: PieceContent) {
+        self.note(id, number, serial, |later| later.content = Some(content));
+    }
+
+    /// The state after a piece that nobody follows: the first, or one that was read. `content`: if it is known to count.
+    pub(super) fn reached(
+        &self,
+        id: UploadId,
+        number: u32,
+        content: Option<PieceContent>,
+        (before, after): (Digest, ContentHash),
+    ) {
+        let mut all = self.all();
+        all.serials += 1;
+        let later = Later { serial: all.serials, content, hash: Hash::Passed(before, after) };
+        all.change(id, |known| {
+            known.later.insert(number, later);
+            known.changed.send_replace(());
+        });
+    }
+
+    /// How the hash of the whole, which is `before` before a piece, gets past it.
+    pub(super) fn way(&self, id: UploadId, piece: &Piece, before: Digest) -> Way {
+        let all = self.all();
+        let later = all.uploads.get(&id).and_then(|known| known.later.get(&piece.number));
+        match later {
+            Some(Later { content, hash, .. }) if *content == Some(piece.content) => match hash {
+                Hash::Passed(begun, state) if *begun == before => Way::Passed(state.clone()),
+                Hash::Following(begun) if *begun == before => Way::Soon,
+                Hash::Passed(..) | Hash::Following(_) | Hash::Awaiting | Hash::Lost => Way::Read,
+            },
+            Some(_) | None => Way::Read,
+        }
+    }
+
+    fn note(&self, id: UploadId, number: u32, serial: u64, note: impl FnOnce(&mut Later)) {
+        let mut all = self.all();
+        let Some(known) = all.uploads.get_mut(&id) else { return };
+        if let Some(later) = known.later.get_mut(&number)
+            && later.serial == serial
+        {
+            note(later);
+            known.changed.send_replace(());
         }
     }
 
     /// Forgets an upload that is over.
     pub(crate) fn forget(&self, id: UploadId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.all().forget(id);
+    }
+
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use model::{AccountId, BlobId, Extent};
+    use model::{AccountId, BlobId, Extent, PieceState};
 
     use super::*;
 
@@ -107,12 +272,23 @@ mod tests {
         PieceContent::Blob(Extent { blob: BlobId::new(AccountId(1), 2, [n; 6]), len: 3 })
     }
 
+    fn of(bytes: &[u8]) -> ContentHash {
+        let mut hash = ContentHash::new();
+        hash.update(bytes);
+        hash
+    }
+
+    fn piece(number: u32, n: u8) -> Piece {
+        let (arrival, checksum, content) = (number.into(), Digest([n; 32]), content(n));
+        let (size, state, error) = (3, PieceState::Deleted, 0);
+        Piece { number, arrival, size, checksum, content, state, error }
+    }
+
     #[test]
     fn what_is_known_of_an_upload_is_not_forgotten_for_less() {
         let all = Prefixes::default();
         let taken = all.take(ID);
-        let mut first = ContentHash::new();
-        first.update(b"abc");
+        let first = of(b"abc");
         all.begin(ID, content(1), first.clone());
         all.put(ID, taken);
         let mut prefix = all.take(ID);
@@ -122,5 +298,78 @@ mod tests {
         all.put(ID, prefix);
         all.begin(ID, content(3), first);
         assert_eq!(all.take(ID).after.len(), 1, "another first piece makes the rest worthless");
+    }
+
+    #[test]
+    fn a_piece_that_arrives_is_told_of_the_state_before_it() {
+        let all = Prefixes::default();
+        let second = all.arrives(ID, 2);
+        let mut changes = all.changes(ID);
+        assert!(all.before(ID, 2).is_none() && all.before(ID, 3).is_none());
+        all.reached(ID, 1, None, (ContentHash::of(b""), of(b"abc")));
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        assert_eq!(all.before(ID, 2).unwrap().finish(), ContentHash::of(b"abc"));
+        all.begin(ID, content(1), of(b"abc"));
+        let mut prefix = all.take(ID);
+        assert_eq!(
+            all.before(ID, 2).unwrap().finish(),
+            ContentHash::of(b"abc"),
+            "it came this way"
+        );
+        all.follows(ID, 2, second, ContentHash::of(b"abc"));
+        assert!(all.before(ID, 3).is_none());
+        let state = of(b"abcdef");
+        all.reached(ID, 2, Some(content(2)), (ContentHash::of(b"abc"), state.clone()));
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(all.before(ID, 3).unwrap().finish(), ContentHash::of(b"abcdef"));
+        prefix.push(content(2), state);
+        all.put(ID, prefix);
+        assert_eq!(all.before(ID, 3).unwrap().finish(), ContentHash::of(b"abcdef"));
+        assert!(all.all().uploads[&ID].later.is_empty(), "the prefix is past them");
+        all.forget(ID);
+        assert!(changes.has_changed().is_err() && all.before(ID, 2).is_none());
+    }
+
+    #[test]
+    fn a_state_is_believed_for_the_same_bytes_only() {
+        let all = Prefixes::default();
+        let (abc, other) = (ContentHash::of(b"abc"), ContentHash::of(b"xyz"));
+        let serial = all.arrives(ID, 2);
+        all.follows(ID, 2, serial, abc);
+        assert!(
+            matches!(all.way(ID, &piece(2, 2), abc), Way::Read),
+            "whether it counts is unknown"
+        );
+        all.landed(ID, 2, serial, content(2));
+        assert!(matches!(all.way(ID, &piece(2, 2), abc), Way::Soon));
+        assert!(matches!(all.way(ID, &piece(2, 2), other), Way::Read));
+        all.passed(ID, 2, serial, Some((abc, of(b"abcdef"))));
+        let Way::Passed(state) = all.way(ID, &piece(2, 2), abc) else { panic!("it is past it") };
+        assert_eq!(state.finish(), ContentHash::of(b"abcdef"));
+        assert!(matches!(all.way(ID, &piece(2, 3), abc), Way::Read), "sent again");
+        assert!(matches!(all.way(ID, &piece(2, 2), other), Way::Read), "the first was sent again");
+        assert!(matches!(all.way(ID, &piece(3, 2), abc), Way::Read));
+        let again = all.arrives(ID, 2);
+        all.landed(ID, 2, serial, content(2));
+        all.passed(ID, 2, serial, Some((abc, of(b"abcdef"))));
+        assert!(matches!(all.way(ID, &piece(2, 2), abc), Way::Read), "another is on its way");
+        all.follows(ID, 2, again, abc);
+        all.landed(ID, 2, again, content(3));
+        all.passed(ID, 2, again, None);
+        assert!(matches!(all.way(ID, &piece(2, 3), abc), Way::Read), "it did not get there");
+    }
+
+    #[test]
+    fn states_are_bounded_and_counted() {
+        let all = Prefixes::default();
+        for n in 0..2 * u32::try_from(STATES_MAX).unwrap() {
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&(n / 8).to_le_bytes());
+            all.arrives(UploadId(id), n % 8 + 1);
+        }
+        let all = all.all();
+        assert_eq!(all.states, all.uploads.values().map(Known::states).sum::<usize>());
+        assert!((STATES_MAX - 8..=STATES_MAX).contains(&all.states), "{}", all.states);
     }
 }

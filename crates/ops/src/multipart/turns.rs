@@ -5,8 +5,8 @@
 //! after the other, on one core. While all pieces come equally fast it has nothing to do, and everything when they have
 //! all come; when they come one after the other it keeps up with them, and needs a core of its own for it.
 //!
-//! Nobody waits for a piece that only its network holds up: a turn is one taking over of bytes that are here. And nobody
-//! waits long: see [`WAIT_MAX`].
+//! Nobody waits for a piece that only its network holds up: a turn ends when the bytes that are here are taken over. And
+//! nobody waits long: see [`WAIT_MAX`].
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,7 +20,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 /// For how long bytes wait for their turn; then they are taken over without. It keeps the connection of a piece alive
 /// while pieces before it take everything the server has.
-const WAIT_MAX: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Of all uploads.
 pub(crate) struct Turns {
@@ -87,6 +87,16 @@ impl Gate {
         }
         self.line().waiting.remove(&key);
         None
+    }
+
+    /// Whether somebody waits for a turn.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.line().waiting.is_empty()
+    }
+
+    /// Whether somebody waits for a turn who goes before this piece.
+    pub(super) fn is_before(&self, piece: u32) -> bool {
+        self.line().waiting.first_key_value().is_some_and(|((first, _), _)| *first < piece)
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use ::blobs::LocalOptions;
 use anyhow::{Context, anyhow, bail};
 use ops::link::PublicUrl;
 use serde::Deserialize;
@@ -109,7 +110,10 @@ impl Written {
             outbound: self.pull.client()?,
             through: self.pull_through.usable(self.pull.timeouts())?.into(),
             public_url: self.public_url()?,
-            reserve_bytes: self.storage.reserve_bytes,
+            local: LocalOptions {
+                reserve_bytes: self.storage.reserve_bytes,
+                direct_from: self.storage.direct_io_after_bytes,
+            },
         })
     }
 

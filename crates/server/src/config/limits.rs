@@ -5,6 +5,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use ::blobs::LocalOptions;
 use anyhow::bail;
 use ops::{multipart, rate, throttle::SlowDown};
 use serde::Deserialize;
@@ -70,15 +71,18 @@ pub(super) struct Storage {
     pub(super) blobs: String,
     pub(super) key_file: String,
     pub(super) reserve_bytes: u64,
+    pub(super) direct_io_after_bytes: u64,
 }
 
 impl Default for Storage {
     fn default() -> Self {
+        let local = LocalOptions::default();
         Self {
             catalog: String::new(),
             blobs: String::new(),
             key_file: String::new(),
-            reserve_bytes: 256 << 20,
+            reserve_bytes: local.reserve_bytes,
+            direct_io_after_bytes: local.direct_from,
         }
     }
 }

@@ -98,8 +98,8 @@ pub(crate) struct Wiring {
     pub(crate) outbound: outbound::Client,
     pub(crate) through: Arc<PullThrough>,
     pub(crate) public_url: Option<PublicUrl>,
-    /// Bytes of the disk that uploads leave free.
-    pub(crate) reserve_bytes: u64,
+    /// Of blobs in the data directory.
+    pub(crate) local: ::blobs::LocalOptions,
 }
 
 impl Wiring {

@@ -85,7 +85,10 @@ impl Node {
         let (mut command, listen) = (self.command(), self.listen.to_string());
         command.args(["serve", "--listen", &listen, "--account", ACCOUNT, "--user", USER]);
         command.arg("--data").arg(&self.data).env("HEADWATER_PASSWORD", PASSWORD);
-        command.env_remove("HEADWATER_CONFIG").env("HEADWATER_LOG", "info");
+        // Blobs that are long enough to be some go past the page cache, too.
+        let config = self.home.path().join("config.toml");
+        fs::write(&config, "[storage]\ndirect_io_after_bytes = 4096\n").unwrap();
+        command.env("HEADWATER_CONFIG", &config).env("HEADWATER_LOG", "info");
         command.envs(self.env.iter().cloned());
         command.stdin(Stdio::null()).stderr(log.unwrap());
         command.stdout(File::create(self.home.path().join("out")).unwrap());

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use model::{AccountId, BlobId, Time};
 
-use super::Local;
+use super::{Local, LocalOptions};
 use crate::{Blobs, suite};
 
 const ACCOUNT: AccountId = AccountId(7);
@@ -25,10 +25,21 @@ mod law {
     crate::laws!(super::fresh);
 }
 
+mod law_direct {
+    crate::laws!(super::fresh_direct);
+}
+
 /// A way to open one new directory again and again.
 fn fresh() -> impl Fn() -> Arc<dyn Blobs> + Sync {
     let dir = tempfile::tempdir().unwrap();
     move || Arc::new(Local::open(dir.path()).unwrap())
+}
+
+/// The same, with all that can go past the page cache going there.
+fn fresh_direct() -> impl Fn() -> Arc<dyn Blobs> + Sync {
+    let dir = tempfile::tempdir().unwrap();
+    let options = LocalOptions { reserve_bytes: 0, direct_from: 5000 };
+    move || Arc::new(Local::open_with(dir.path(), options).unwrap())
 }
 
 /// A store in a directory of its own.
