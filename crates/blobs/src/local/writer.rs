@@ -178,9 +178,8 @@ impl Writer {
     /// Writes as many of these bytes as end a page after `direct_from`, and opens the way past the page cache for the
     /// others, which are returned.
     fn turn_direct<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8]> {
+        // What has not been read will be, from the file.
         if self.trail.as_ref().is_some_and(|trail| !trail.is_read_up_to(self.len)) {
-            // What has not been read will be, from the file.
-            self.direct_from = u64::MAX;
             return Ok(bytes);
         }
         let from = self.len.max(self.direct_from).next_multiple_of(ALIGN as u64);
