@@ -53,10 +53,11 @@ impl Ahead {
         let serial = store.0.prefixes.arrives(upload, number);
         let of = Of { store: store.clone(), upload, number, serial };
         let came = watch::Sender::new(Came::default());
-        let (mut reaches, reached) = watch::channel(None);
+        let known = of.begin();
+        let (mut reaches, reached) = watch::channel(known.as_ref().map(|_| 0));
         let (task, mut comes) = (of.clone(), came.subscribe());
         tokio::spawn(async move {
-            let passed = task.pass(&*follow, &mut comes, &mut reaches).await;
+            let passed = task.pass(known, &*follow, &mut comes, &mut reaches).await;
             task.store.0.prefixes.passed(upload, number, serial, passed);
         });
         Self { of, came, reached }
@@ -79,6 +80,15 @@ impl Ahead {
         self.came.send_modify(|came| came.all = true);
     }
 
+    /// Waits until the hash of the whole is past the piece, unless it is far behind or has not begun: then the piece that
+    /// comes next can go on from there at once.
+    pub(super) async fn is_past(&mut self) {
+        let bytes = self.came.borrow().bytes;
+        if self.reached.borrow().is_some_and(|reached| bytes - reached <= NEAR) {
+            while self.reached.changed().await.is_ok() {}
+        }
+    }
+
     /// The piece counts. The hash of the whole goes on to its end if it has begun with it.
     pub(super) fn landed(self, content: PieceContent) {
         let Of { store, upload, number, serial } = self.of;
@@ -87,27 +97,37 @@ impl Ahead {
 }
 
 impl Of {
+    /// The state before the piece, if it is known; then the hash of the whole counts as one that follows the piece.
+    fn begin(&self) -> Option<(Digest, ContentHash)> {
+        let prefixes = &self.store.0.prefixes;
+        let state = prefixes.before(self.upload, self.number)?;
+        let before = state.clone().finish();
+        prefixes.follows(self.upload, self.number, self.serial, before);
+        Some((before, state))
+    }
+
     /// Takes the hash of the whole through the piece, from when the state before it is known. `None`: it does not get there.
     async fn pass(
         &self,
+        known: Option<(Digest, ContentHash)>,
         follow: &dyn Follow,
         came: &mut watch::Receiver<Came>,
         reached: &mut watch::Sender<Option<u64>>,
     ) -> Option<(Digest, ContentHash)> {
-        let state = self.state_before(came).await?;
-        let before = state.clone().finish();
-        self.store.0.prefixes.follows(self.upload, self.number, self.serial, before);
+        let (before, state) = match known {
+            Some(known) => known,
+            None => self.begun(came).await?,
+        };
         let after = through(Hasher::from(state), follow, came, reached).await.ok().flatten()?;
         Some((before, after))
     }
 
     /// Waits for the state before the piece. `None`: the piece is over.
-    async fn state_before(&self, came: &mut watch::Receiver<Came>) -> Option<ContentHash> {
-        let prefixes = &self.store.0.prefixes;
-        let mut changes = prefixes.changes(self.upload);
+    async fn begun(&self, came: &mut watch::Receiver<Came>) -> Option<(Digest, ContentHash)> {
+        let mut changes = self.store.0.prefixes.changes(self.upload);
         loop {
-            if let Some(state) = prefixes.before(self.upload, self.number) {
-                return Some(state);
+            if let Some(known) = self.begin() {
+                return Some(known);
             }
             tokio::select! {
                 biased;

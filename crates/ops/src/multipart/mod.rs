@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use blobs::ContentHash;
 use bytes::Bytes;
+use futures_util::future::join;
 use model::{Caller, Digest, Error, Multipart, Piece, Result, TreePath, UploadId, limits};
 
 use self::ahead::Ahead;
@@ -273,11 +274,11 @@ impl PieceUpload {
             let passed = (ContentHash::new().finish(), hash.clone());
             store.0.prefixes.reached(spec.upload, 1, None, passed);
         }
-        let content = landed
-            .place(&store, move |tx, content| {
-                rules::add(tx, &caller, &spec, checksum, &content, limits, now)
-            })
-            .await?;
+        let place = landed.place(&store, move |tx, content| {
+            rules::add(tx, &caller, &spec, checksum, &content, limits, now)
+        });
+        let (placed, ahead) = join(place, past(ahead)).await;
+        let content = placed?;
         if let Some(ahead) = ahead {
             ahead.landed(content);
         }
@@ -287,6 +288,14 @@ impl PieceUpload {
         store.0.joiner.wake(spec.upload);
         Ok((size, checksum))
     }
+}
+
+/// Waits a little for the hash of the whole, beside what takes longer.
+async fn past(mut ahead: Option<Ahead>) -> Option<Ahead> {
+    if let Some(ahead) = &mut ahead {
+        ahead.is_past().await;
+    }
+    ahead
 }
 
 fn new_id() -> Result<UploadId> {

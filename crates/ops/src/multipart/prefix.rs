@@ -152,7 +152,9 @@ impl Prefixes {
                 known.prefix = prefix;
             }
             let passed = u32::try_from(known.prefix.after.len()).unwrap_or(u32::MAX);
-            known.later = known.later.split_off(&passed.saturating_add(1));
+            // The last one stays: whoever comes next looks there while the prefix is out.
+            known.later = known.later.split_off(&passed);
+            known.changed.send_replace(());
         });
     }
 
@@ -326,7 +328,10 @@ mod tests {
         prefix.push(content(2), state);
         all.put(ID, prefix);
         assert_eq!(all.before(ID, 3).unwrap().finish(), ContentHash::of(b"abcdef"));
-        assert!(all.all().uploads[&ID].later.is_empty(), "the prefix is past them");
+        assert!(all.all().uploads[&ID].later.keys().eq([&2]), "the prefix is past the others");
+        let taken = all.take(ID);
+        assert_eq!(all.before(ID, 3).unwrap().finish(), ContentHash::of(b"abcdef"));
+        all.put(ID, taken);
         all.forget(ID);
         assert!(changes.has_changed().is_err() && all.before(ID, 2).is_none());
     }

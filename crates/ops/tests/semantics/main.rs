@@ -9,5 +9,6 @@ mod known;
 mod limits;
 mod nodes;
 mod permission;
+mod pieces;
 mod sessions;
 mod tree_model;
