@@ -13,11 +13,10 @@ use ops::link::PublicUrl;
 use serde::Deserialize;
 
 use super::{
-    Listen, Wiring,
-    limits::{self, Storage},
+    Listen, Wiring, limits,
     pull::WrittenPull,
     scrub::WrittenScrub,
-    site::WrittenSite,
+    site::{Storage, WrittenSite},
     through::WrittenThrough,
 };
 use crate::process;
@@ -28,7 +27,7 @@ use crate::process;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Written {
     pub(super) listen: Vec<WrittenListen>,
-    pub(super) storage: limits::Storage,
+    pub(super) storage: Storage,
     pub(super) limits: limits::General,
     pub(super) rate: limits::Rates,
     pub(super) form: limits::Form,

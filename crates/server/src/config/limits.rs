@@ -5,7 +5,6 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use ::blobs::LocalOptions;
 use anyhow::bail;
 use ops::{multipart, rate, throttle::SlowDown};
 use serde::Deserialize;
@@ -58,31 +57,6 @@ impl Default for General {
             upload_bytes_max: front.upload_bytes_max,
             uploads_per_account: ops.uploads_per_account,
             signature_seconds: ops.signature_secs_max,
-        }
-    }
-}
-
-/// `[storage]`
-#[derive(Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Storage {
-    pub(super) catalog: String,
-    pub(super) blobs: String,
-    pub(super) key_file: String,
-    pub(super) reserve_bytes: u64,
-    pub(super) direct_io_after_bytes: u64,
-}
-
-impl Default for Storage {
-    fn default() -> Self {
-        let local = LocalOptions::default();
-        Self {
-            catalog: String::new(),
-            blobs: String::new(),
-            key_file: String::new(),
-            reserve_bytes: local.reserve_bytes,
-            direct_io_after_bytes: local.direct_from,
         }
     }
 }

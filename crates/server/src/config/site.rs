@@ -5,9 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use ::blobs::LocalOptions;
 use anyhow::bail;
 use clap::Args;
 use model::Secret;
+use serde::Deserialize;
 
 use super::blobs::{BlobsArgs, BlobsAt};
 
@@ -28,6 +30,31 @@ pub(super) struct SiteArgs {
     /// The key that stored secrets are encrypted under [default: secret.key in the data directory].
     #[arg(long, env = "HEADWATER_KEY_FILE", value_name = "FILE")]
     key_file: Option<PathBuf>,
+}
+
+/// `[storage]`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Storage {
+    pub(super) catalog: String,
+    pub(super) blobs: String,
+    pub(super) key_file: String,
+    pub(super) reserve_bytes: u64,
+    pub(super) direct_io_after_bytes: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        let local = LocalOptions::default();
+        Self {
+            catalog: String::new(),
+            blobs: String::new(),
+            key_file: String::new(),
+            reserve_bytes: local.reserve_bytes,
+            direct_io_after_bytes: local.direct_from,
+        }
+    }
 }
 
 /// Where a store lies.
