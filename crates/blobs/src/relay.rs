@@ -87,6 +87,11 @@ impl<W: Work> Relay<W> {
         }
     }
 
+    /// Waits until everything is done. May be dropped and called again.
+    pub(crate) async fn idle(&self) -> Result<()> {
+        self.until(|inner| matches!(inner.work, Where::Here(_)).then_some(())).await
+    }
+
     /// Waits until everything is done; the work is then the caller's. May be dropped and called again before.
     pub(crate) async fn end(&self) -> Result<W> {
         self.until(Inner::take).await

@@ -1,8 +1,7 @@
 //! Writes past the page cache, for what is long: the way of most of a long upload's bytes to the disk.
 //!
-//! What lives here: aligned buffers, and one of them on its way to the disk while the next is filled. What does not: which
-//! bytes go this way (`writer`). Copying a long upload into the page cache cost as much as half its hash, and drove out of
-//! memory what is read.
+//! What lives here: aligned memory, and full pages of it on their way to the disk. What does not: which bytes go this way
+//! (`writer`). Copying a long upload into the page cache cost as much as half its hash, and drove out of memory what is read.
 
 use std::{
     fs::{File, OpenOptions},
@@ -12,32 +11,21 @@ use std::{
     sync::Arc,
 };
 
-use model::Result;
 use rustix::{fs::OFlags, io::Errno};
-use tokio::{runtime::Handle, task::JoinHandle};
-
-use crate::threads::joined;
 
 /// What offsets, lengths and addresses are multiples of, in bytes: a page, and the largest block of common disks.
 pub(super) const ALIGN: usize = 4096;
 /// How much goes to the disk at once, in bytes.
 const BUFFER_BYTES: usize = 1024 * 1024;
 
-/// A file's way past the page cache. Its calls block, on a thread of a runtime.
+/// A file's way past the page cache. Its calls block.
 pub(super) struct Direct {
-    files: Arc<Files>,
+    direct: File,
+    /// The same file, for less than a page, and for a file system that takes the flag and then refuses.
+    cached: Arc<File>,
     filling: Buffer,
-    spare: Option<Buffer>,
-    writing: Option<JoinHandle<Result<Buffer>>>,
     /// Where in the file `filling` begins.
     at: u64,
-}
-
-/// The same file twice.
-struct Files {
-    direct: File,
-    /// For a file system that takes the flag and then refuses.
-    cached: Arc<File>,
 }
 
 /// Memory that begins where a page begins.
@@ -69,67 +57,41 @@ impl Direct {
     pub(super) fn open(path: &Path, cached: &Arc<File>, at: u64) -> Option<Self> {
         let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
         let direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok()?;
-        let files = Arc::new(Files { direct, cached: Arc::clone(cached) });
-        Some(Self { files, filling: Buffer::new(), spare: None, writing: None, at })
+        Some(Self { direct, cached: Arc::clone(cached), filling: Buffer::new(), at })
     }
 
     /// Up to where the file is written.
     pub(super) fn written(&self) -> u64 {
-        self.at - if self.writing.is_some() { BUFFER_BYTES as u64 } else { 0 }
+        self.at
     }
 
     /// Takes the next bytes.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(self.filling.room().min(bytes.len()));
             self.filling.bytes.extend_from_slice(now);
             bytes = later;
             if self.filling.room() == 0 {
-                self.flush()?;
+                self.write_pages(self.filling.filled())?;
+                self.at += BUFFER_BYTES as u64;
+                self.filling.bytes.truncate(self.filling.begin);
             }
         }
         Ok(())
     }
 
-    /// Sends the full buffer off when the one before has arrived.
-    fn flush(&mut self) -> Result<()> {
-        self.settle()?;
-        let next = self.spare.take().unwrap_or_else(Buffer::new);
-        let (full, files) = (std::mem::replace(&mut self.filling, next), Arc::clone(&self.files));
-        let at = self.at;
-        self.at += BUFFER_BYTES as u64;
-        self.writing = Some(Handle::current().spawn_blocking(move || {
-            files.write(full.filled(), at)?;
-            Ok(full)
-        }));
-        Ok(())
-    }
-
-    fn settle(&mut self) -> Result<()> {
-        if let Some(writing) = self.writing.take() {
-            let mut empty = joined(Handle::current().block_on(writing))?;
-            empty.bytes.truncate(empty.begin);
-            self.spare = Some(empty);
-        }
-        Ok(())
-    }
-
     /// Writes what is left, in the usual way what is less than a page of it.
-    pub(super) fn end(mut self) -> Result<()> {
-        self.settle()?;
+    pub(super) fn end(self) -> io::Result<()> {
         let rest = self.filling.filled();
         let (pages, rest) = rest.split_at(rest.len() - rest.len() % ALIGN);
-        self.files.write(pages, self.at)?;
-        self.files.cached.write_all_at(rest, self.at + pages.len() as u64)?;
-        Ok(())
+        self.write_pages(pages)?;
+        self.cached.write_all_at(rest, self.at + pages.len() as u64)
     }
-}
 
-impl Files {
-    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        match self.direct.write_all_at(bytes, at) {
+    fn write_pages(&self, pages: &[u8]) -> io::Result<()> {
+        match self.direct.write_all_at(pages, self.at) {
             Err(e) if Errno::from_io_error(&e) == Some(Errno::INVAL) => {
-                self.cached.write_all_at(bytes, at)
+                self.cached.write_all_at(pages, self.at)
             }
             written => written,
         }
@@ -144,8 +106,8 @@ mod tests {
     use crate::suite::Chance;
 
     /// Everything that was handed over, however cut, is in the file where it belongs.
-    #[tokio::test]
-    async fn it_writes_what_it_is_given() {
+    #[test]
+    fn it_writes_what_it_is_given() {
         let dir = tempfile::tempdir().unwrap();
         let mut chance = Chance::new(crate::suite::seed());
         let sizes = [0, 1, ALIGN - 1, ALIGN, ALIGN + 1, BUFFER_BYTES, 3 * BUFFER_BYTES + 5000];
@@ -159,39 +121,29 @@ mod tests {
                 println!("skipped: the file system has no way past the page cache");
                 return;
             };
-            let mut frames = Vec::new();
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 let (frame, later) = rest.split_at(1 + chance.below(rest.len().min(300_000)));
-                frames.push(frame.to_vec());
+                direct.write(frame).unwrap();
                 rest = later;
             }
-            let written = tokio::task::spawn_blocking(move || {
-                for frame in frames {
-                    direct.write(&frame)?;
-                }
-                let written = direct.written();
-                direct.end().map(|()| written)
-            });
-            let written = written.await.unwrap().unwrap();
+            let written = direct.written();
+            direct.end().unwrap();
             assert!(written <= (ALIGN + len) as u64 && written % ALIGN as u64 == 0);
             assert!(fs::read(&path).unwrap() == [head, bytes].concat(), "{len} bytes");
         }
     }
 
-    #[tokio::test]
-    async fn a_refused_flag_is_not_an_error() {
+    #[test]
+    fn a_refused_flag_is_not_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let cached = Arc::new(File::create(dir.path().join("file")).unwrap());
         assert!(Direct::open(&dir.path().join("gone"), &cached, 0).is_none());
         let mut direct = Direct::open(&dir.path().join("file"), &cached, 0).unwrap();
         // Not aligned: what a file system says that takes the flag and cannot do it.
         direct.at = 1;
-        let ended = tokio::task::spawn_blocking(move || {
-            direct.write(&vec![7; BUFFER_BYTES])?;
-            direct.end()
-        });
-        ended.await.unwrap().unwrap();
+        direct.write(&vec![7; BUFFER_BYTES]).unwrap();
+        direct.end().unwrap();
         let mut expected = vec![7; BUFFER_BYTES + 1];
         expected[0] = 0;
         assert!(fs::read(dir.path().join("file")).unwrap() == expected);

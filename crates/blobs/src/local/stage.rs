@@ -6,15 +6,18 @@
 //! no thread waits for a client; whoever stops waiting, at whatever point, leaves a stage that can go on or be dropped, and
 //! dropping removes the file.
 
-use std::{mem, sync::Arc};
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
 use model::{BlobId, Digest, Error, Result};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{
-    Store,
-    writer::{Batch, StageFile, Whole, Writer},
+    Store, durable,
+    writer::{Batch, Progress, StageFile, Whole, Writer},
 };
 use crate::{
     ContentHash, Follow, Stage, Staged, Task,
@@ -29,6 +32,11 @@ use crate::{
 /// hashing it, small enough for thousands of uploads.
 const BATCH_BYTES: usize = 1024 * 1024;
 
+/// How much is written before write-back is started, when none is running.
+const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
+/// How much is written before the write-back that is running is waited for.
+const WRITE_BACK_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
 /// A blob being written.
 pub(super) struct LocalStage {
     store: Arc<Store>,
@@ -37,6 +45,7 @@ pub(super) struct LocalStage {
     /// `None` before the first batch.
     writing: Option<Relay<Writing>>,
     hasher: Hasher,
+    write_back: WriteBack,
     /// For those who read along.
     trail: Option<Arc<Trail>>,
     /// From which byte on it is written past the page cache.
@@ -49,6 +58,7 @@ struct Writing {
     id: BlobId,
     trail: Option<Arc<Trail>>,
     direct_from: u64,
+    progress: Arc<Progress>,
     writer: Option<Writer>,
 }
 
@@ -60,7 +70,8 @@ impl Writing {
             Some(writer) => writer,
             None => {
                 let (path, trail) = (self.store.stage.join(self.id.to_hex()), self.trail.take());
-                Writer::create(path, self.id, trail, self.direct_from)?
+                let progress = Arc::clone(&self.progress);
+                Writer::create(path, self.id, trail, self.direct_from, progress)?
             }
         };
         Ok(self.writer.insert(writer))
@@ -86,13 +97,20 @@ impl Work for Writing {
 
 impl LocalStage {
     pub(super) fn new(store: Arc<Store>, id: BlobId) -> Self {
-        let ((batch, hasher), direct_from) = (Default::default(), store.direct_from);
-        Self { store, id, batch, writing: None, hasher, trail: None, direct_from }
+        let (batch, hasher, write_back) = Default::default();
+        let (direct_from, writing, trail) = (store.direct_from, None, None);
+        Self { store, id, batch, writing, hasher, write_back, trail, direct_from }
     }
 
     fn new_writing(&self) -> Writing {
         let (store, id, trail) = (Arc::clone(&self.store), self.id, self.trail.clone());
-        Writing { store, id, trail, direct_from: self.direct_from, writer: None }
+        let (direct_from, progress) = (self.direct_from, Arc::clone(&self.write_back.progress));
+        Writing { store, id, trail, direct_from, progress, writer: None }
+    }
+
+    fn failed(&self) -> Option<Error> {
+        let written = self.writing.as_ref().and_then(Relay::failed);
+        written.or_else(|| self.write_back.failed.clone())
     }
 
     /// Hands a full batch to the threads, once they have room for it. May be dropped at any await and called again.
@@ -104,6 +122,7 @@ impl LocalStage {
         };
         let writing = self.writing.insert(writing);
         writing.room().await?;
+        self.write_back.advance().await?;
         let frames = mem::take(&mut self.batch).into_frames();
         frames.iter().for_each(|frame| self.hasher.push(frame.clone()));
         writing.push(frames);
@@ -111,11 +130,17 @@ impl LocalStage {
     }
 
     async fn finished(mut self) -> Result<Box<dyn Staged>> {
+        let hash = self.hasher.end().await?;
+        if let Some(writing) = &self.writing {
+            writing.idle().await?;
+        }
+        // Waited for, because a write-back that fails after this would be the only one to be told.
+        self.write_back.end().await?;
         let writing = match &self.writing {
+            // From here on nothing waits that could be dropped with it.
             Some(writing) => writing.end().await?,
             None => self.new_writing(),
         };
-        let hash = self.hasher.end().await?;
         let batch = mem::take(&mut self.batch);
         let Whole { file, footer, hash } = blocking(move || writing.finish(batch, hash)).await?;
         let (store, file) = (Arc::clone(&self.store), Some(file));
@@ -127,7 +152,7 @@ impl Stage for LocalStage {
     fn write(&mut self, bytes: Bytes) -> Task<'_, Result<()>> {
         // Looked at even when there is no batch to write yet: the client should not have to send another batch to
         // learn that the one before failed.
-        if let Some(e) = self.writing.as_ref().and_then(Relay::failed) {
+        if let Some(e) = self.failed() {
             return Box::pin(std::future::ready(Err(e)));
         }
         if let Some(trail) = &self.trail {
@@ -165,6 +190,44 @@ impl Drop for LocalStage {
         if let Some(writing) = self.writing.as_ref().and_then(Relay::take) {
             drop_elsewhere(writing);
         }
+    }
+}
+
+/// Write-back of a long stage while it is still coming in: bounds what the sync of its seal has to wait for, and what
+/// other syncs of the same file system have to wait for.
+#[derive(Default)]
+struct WriteBack {
+    progress: Arc<Progress>,
+    begun_at: u64,
+    task: Option<JoinHandle<Result<()>>>,
+    failed: Option<Error>,
+}
+
+impl WriteBack {
+    /// Begins write-back when enough was written since the last one, so that the disk is never idle for long. When much
+    /// was written, the last one is waited for: a disk slower than the client holds the client back.
+    async fn advance(&mut self) -> Result<()> {
+        let (written, file) =
+            (self.progress.written.load(Ordering::Relaxed), self.progress.file.get());
+        let Some(file) = file.cloned() else { return Ok(()) };
+        let idle = self.task.as_ref().is_none_or(JoinHandle::is_finished);
+        if written - self.begun_at >= if idle { WRITE_BACK_BYTES } else { WRITE_BACK_BYTES_MAX } {
+            self.end().await?;
+            self.begun_at = written;
+            let sync = move || durable::write_back(&file).map_err(Error::from);
+            self.task = Some(tokio::task::spawn_blocking(sync));
+        }
+        Ok(())
+    }
+
+    /// Waits for the one that is running. May be dropped and called again.
+    async fn end(&mut self) -> Result<()> {
+        if let Some(task) = &mut self.task {
+            let ended = joined(task.await);
+            self.task = None;
+            self.failed = ended.err();
+        }
+        self.failed.clone().map_or(Ok(()), Err)
     }
 }
 

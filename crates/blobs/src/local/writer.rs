@@ -10,32 +10,25 @@ use std::{
     mem,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::{Bytes, BytesMut};
-use model::{BlobId, Error, Result};
-use tokio::{runtime::Handle, task::JoinHandle};
+use model::{BlobId, Result};
 
-use super::{
-    direct::{ALIGN, Direct},
-    durable,
-};
+use super::direct::{ALIGN, Direct};
 use crate::{
     ContentHash,
     layout::{BLOCK_LOG2, Footer, Sums},
-    threads::joined,
     trail::Trail,
 };
 
 /// Frames shorter than this are copied together: it keeps writes large, and keeps one-byte frames from costing a
 /// handle and pinning a buffer each.
 const COPY_BELOW_BYTES: usize = 64 * 1024;
-
-/// How much is written before write-back is started, when none is running.
-const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
-/// How much is written before the write-back that is running is waited for.
-const WRITE_BACK_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// A file in the stage directory. Dropping it removes it, unless it was sealed.
 pub(super) struct StageFile {
@@ -121,7 +114,15 @@ pub(super) struct Whole {
     pub hash: ContentHash,
 }
 
-/// Writes one blob. Every method blocks, on a thread of a runtime. After an error it is of no use but to be dropped.
+/// How far a writer is, for whoever has it written back.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Bytes in the page cache or beyond.
+    pub written: AtomicU64,
+    pub file: OnceLock<Arc<File>>,
+}
+
+/// Writes one blob. Every method blocks. After an error it is of no use but to be dropped.
 pub(super) struct Writer {
     file: StageFile,
     id: BlobId,
@@ -131,7 +132,7 @@ pub(super) struct Writer {
     /// From which byte on it writes past the page cache.
     direct_from: u64,
     direct: Option<Direct>,
-    write_back: WriteBack,
+    progress: Arc<Progress>,
 }
 
 impl Writer {
@@ -142,10 +143,10 @@ impl Writer {
         id: BlobId,
         trail: Option<Arc<Trail>>,
         direct_from: u64,
+        progress: Arc<Progress>,
     ) -> Result<Self> {
-        let file = StageFile::create(path)?;
-        let (sums, write_back) = Default::default();
-        Ok(Self { file, id, sums, len: 0, trail, direct_from, direct: None, write_back })
+        let (file, sums) = (StageFile::create(path)?, Sums::default());
+        Ok(Self { file, id, sums, len: 0, trail, direct_from, direct: None, progress })
     }
 
     /// Writes a batch.
@@ -170,7 +171,8 @@ impl Writer {
             trail.written(&self.file.file, written, self.sums.of_whole_blocks());
         }
         if self.direct.is_none() {
-            self.write_back.advance(&self.file.file, written)?;
+            self.progress.written.store(written, Ordering::Relaxed);
+            self.progress.file.get_or_init(|| Arc::clone(&self.file.file));
         }
         Ok(())
     }
@@ -202,41 +204,9 @@ impl Writer {
         if let Some(direct) = self.direct.take() {
             direct.end()?;
         }
-        // Waited for, because a write-back that fails after this would be the only one to be told.
-        self.write_back.end()?;
         let digest = hash.clone().finish();
         let footer = Footer { id: self.id, len: self.len, digest, block_log2: BLOCK_LOG2 };
         self.file.file.write_all_at(&self.sums.into_trailer(&footer), self.len)?;
         Ok(Whole { file: self.file, footer, hash })
-    }
-}
-
-/// Write-back of a long blob while it is still coming in: bounds what the sync of its seal has to wait for, and what
-/// other syncs of the same file system have to wait for.
-#[derive(Default)]
-struct WriteBack {
-    begun_at: u64,
-    task: Option<JoinHandle<Result<()>>>,
-}
-
-impl WriteBack {
-    /// Begins write-back when enough was written since the last one, so that the disk is never idle for long. When much
-    /// was written, the last one is waited for: a disk slower than the client holds the client back.
-    fn advance(&mut self, file: &Arc<File>, len: u64) -> Result<()> {
-        let written = len - self.begun_at;
-        let idle = self.task.as_ref().is_none_or(JoinHandle::is_finished);
-        if written >= if idle { WRITE_BACK_BYTES } else { WRITE_BACK_BYTES_MAX } {
-            self.end()?;
-            self.begun_at = len;
-            let file = Arc::clone(file);
-            let sync = move || durable::write_back(&file).map_err(Error::from);
-            self.task = Some(Handle::current().spawn_blocking(sync));
-        }
-        Ok(())
-    }
-
-    /// Waits for the one that is running.
-    fn end(&mut self) -> Result<()> {
-        self.task.take().map_or(Ok(()), |task| joined(Handle::current().block_on(task)))
     }
 }

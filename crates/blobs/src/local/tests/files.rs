@@ -8,10 +8,10 @@ use std::{
 
 use model::{BlobId, Time};
 
-use super::{ACCOUNT, NOW, eventually, files, frame, path_of, store};
+use super::{ACCOUNT, Duration, NOW, eventually, files, frame, path_of, store};
 use crate::{
     Blobs,
-    local::Local,
+    local::{Local, LocalOptions},
     suite::{listed, sealed},
 };
 
@@ -189,4 +189,29 @@ fn free_space_is_that_of_the_file_system() {
     let (_dir, local) = store();
     let free = local.free_bytes().unwrap();
     assert!(free > 0 && free < 1 << 60, "{free}");
+}
+
+/// No thread that may block waits for work that needs another one: however few there are, all uploads come to their ends.
+#[test]
+fn one_thread_is_enough_for_many_long_uploads() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1).build().unwrap();
+    for direct_from in [u64::MAX, 1_000_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = LocalOptions { reserve_bytes: 0, direct_from };
+        let local = Local::open_with(dir.path(), options).unwrap();
+        let upload = async || {
+            let mut stage = local.stage(ACCOUNT, NOW).await.unwrap();
+            // Longer than what is written before write-back begins.
+            for _ in 0..10 {
+                stage.write(frame(MIB)).await.unwrap();
+            }
+            stage.finish().await.unwrap().seal().await.unwrap()
+        };
+        let all = futures_util::future::join_all((0..4).map(|_| upload()));
+        let ids = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(60), all).await.expect("they come to an end")
+        });
+        assert_eq!(ids.len(), 4);
+    }
 }
