@@ -1,8 +1,9 @@
 //! The file of a stage, and who writes it: block checksums and large writes, on a blocking thread.
 //!
 //! What does not live here: when a batch is written, and by which thread (`stage`); the way past the page cache (`direct`);
-//! syncing (`durable`); hashing, but of the last batch (`hasher`). The invariants: a [`StageFile`] that was not sealed removes its file when dropped, wherever and however that happens;
-//! what is written and what the blocks are summed from are the same bytes in the same order.
+//! syncing (`durable`); hashing, but of the last batch (`hasher`). The invariants: a [`StageFile`] that was not sealed removes
+//! its file when dropped, wherever and however that happens; what is written and what the blocks are summed from are the
+//! same bytes in the same order.
 
 use std::{
     fs::{self, File, OpenOptions},

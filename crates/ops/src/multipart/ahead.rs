@@ -3,7 +3,7 @@
 //! What lives here: following one piece, from when the state before it is known until its end. What does not: the states
 //! themselves (`prefix`), and reading back what came another way (`join`). Where pieces come in order the bytes are still
 //! in memory when they are hashed for the second time; where they come at the same time the hash goes from one to the
-//! next and catches up. No piece waits for it.
+//! next and catches up. A piece waits for it while it is close, and not while it is far behind.
 
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ impl Ahead {
             let lag = reached.map_or(0, |reached| bytes - reached);
             lag <= LAG_MAX || lag > NEAR
         };
-        // Closed: the hash did not get through, or this is the first piece.
+        // Closed: the hash did not get through.
         drop(self.reached.wait_for(is_close).await);
     }
 

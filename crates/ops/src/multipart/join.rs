@@ -155,7 +155,10 @@ impl Store {
             Err(Error::Damaged(why)) => return self.damaged(id, &why).await,
             Err(e) => return Err(e),
         };
-        let Some((upload, pieces)) = hashed else { return Ok(()) };
+        let Some((upload, pieces)) = hashed else {
+            self.0.prefixes.forget(id);
+            return Ok(());
+        };
         if !is_complete(upload.state) || !may_join {
             self.0.prefixes.put(id, prefix);
             if is_complete(upload.state) {

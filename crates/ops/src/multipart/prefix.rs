@@ -91,8 +91,9 @@ impl Prefix {
 }
 
 impl Known {
+    /// What it counts: its states, and itself.
     fn states(&self) -> usize {
-        self.prefix.after.len() + self.later.len()
+        1 + self.prefix.after.len() + self.later.len()
     }
 }
 
@@ -111,8 +112,8 @@ struct All {
 impl All {
     /// Changes what is known of an upload. When there are too many states, other uploads are forgotten.
     fn change<T>(&mut self, id: UploadId, change: impl FnOnce(&mut Known) -> T) -> T {
+        let before = self.uploads.get(&id).map_or(0, Known::states);
         let known = self.uploads.entry(id).or_default();
-        let before = known.states();
         let changed = change(known);
         self.states = self.states + known.states() - before;
         while self.states > STATES_MAX
@@ -363,6 +364,17 @@ mod tests {
         all.landed(ID, 2, again, content(3));
         all.passed(ID, 2, again, None);
         assert!(matches!(all.way(ID, &piece(2, 3), abc), Way::Read), "it did not get there");
+    }
+
+    #[test]
+    fn uploads_of_which_nothing_is_known_are_bounded_too() {
+        let all = Prefixes::default();
+        for n in 0..u32::try_from(STATES_MAX + 10).unwrap() {
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&n.to_le_bytes());
+            drop(all.take(UploadId(id)));
+        }
+        assert!(all.all().uploads.len() <= STATES_MAX);
     }
 
     #[test]
