@@ -20,6 +20,8 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use anyhow::{Context, bail};
 use blobs::{Blobs, Local, Object, object};
 use catalog::{Catalog, Engine, Postgres, embedded::Embedded, postgres};
+// For what native code finds there.
+use native as _;
 use ops::{Parts, Store, clock::SystemClock, vault::Vault};
 
 use crate::config::{BlobsAt, Cli, Place, Plan, Site, Wiring};

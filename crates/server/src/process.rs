@@ -8,7 +8,6 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit};
 /// Files 0600, directories 0700; no core files, no memory and no environment for other processes of the same user;
 /// as many descriptors as are allowed.
 pub(crate) fn settle() {
-    heap::settle();
     // Whoever makes files: an engine asks nobody for a mode.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     // Memory holds passwords, tokens and the key that stored secrets are encrypted under; the environment may hold a

@@ -96,7 +96,7 @@ pub(super) fn recalled<'v, T>(
 }
 
 /// A row by `get`, which is told whether RocksDB is to compare checksums. What lies in blob files, which is content, it
-/// compares with a checksum that it computes by a table, which takes as long as finding and reading it; whoever reads content
+/// may compare with a checksum that it computes by a table, which takes as long as finding and reading it; whoever reads content
 /// compares it with our own sum, by instructions of the CPU. What has no such sum is read again, RocksDB's way.
 pub(super) fn looked_up<'v>(
     family: Family,

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{Store, content_type, lease};
 
-/// Bytes read and verified while as many are hashed. Below what is mapped and unmapped for itself (crate `heap`): with 2 MiB
+/// Bytes read and verified while as many are hashed. Below what is mapped and unmapped for itself (1 MiB, by glibc): with 2 MiB
 /// the kernel's clearing of fresh pages took a tenth of all CPU time of an upload in pieces.
 pub(super) const READ_BYTES: usize = 512 * 1024;
 /// Before an upload that could not go on for a passing reason is looked at again.
