@@ -21,7 +21,7 @@ use crate::{
     target::{Against, Target},
 };
 
-const DIRECTORY: &str = "/big";
+pub(super) const DIRECTORY: &str = "/big";
 
 /// Does the work.
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {

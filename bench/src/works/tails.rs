@@ -1,6 +1,8 @@
 //! `tails`: how long the slowest uploads of 4 KiB wait while, over the same 128 connections, others overwrite files and delete
-//! larger ones, so that the catalog compacts and the server removes what is no longer referred to.
+//! larger ones, so that the catalog compacts and the server removes what is no longer referred to; and while files of 1 GiB
+//! are deleted.
 
+use super::big_uploads;
 use crate::{
     api::{Session, append},
     compare::{Comparison, Role, Row, Turn, Unit},
@@ -11,7 +13,7 @@ use crate::{
     process::Meter,
     report::Part,
     requests::{Calls, Uploads},
-    server::Home,
+    server::{Home, Listening},
     table::say,
     target::{Against, Target},
 };
@@ -21,6 +23,9 @@ const CONNECTIONS: usize = 128;
 const REQUESTS: u64 = 300_000;
 /// Of a file that is deleted: it does not live in the catalog.
 const LARGER: usize = 20_000;
+/// Uploads of a turn while very large files are deleted, and how many of these.
+const UPLOADS: u64 = 100_000;
+const LARGEST: u64 = 4;
 const TARGETS: [Target; 1] = [Target::at_most(Against::LongestWait, 50.0, 50.0)];
 
 /// Does the work.
@@ -66,6 +71,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {
         let shown = load.send(&mix, round * requests..(round + 1) * requests)?;
         row.turn(Role::Ours, "headwater", Turn::of(Unit::Requests, &shown, &meter.read()?));
     }
+    let second = while_the_largest_go(plan, &server, &session).await?;
     server.stop()?;
     let mut comparison = Comparison::new("tails: the longest waits");
     comparison.notes.push(
@@ -73,8 +79,82 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {
          its wait does not count."
             .to_owned(),
     );
-    comparison.rows.push(row);
+    comparison.rows.extend([row, second]);
     Ok(vec![Part::Comparison(comparison)])
+}
+
+/// Uploads of 4 KiB, among which files of 1 GiB are deleted, one in so many requests.
+async fn while_the_largest_go(
+    plan: &Plan,
+    server: &Listening,
+    session: &Session,
+) -> anyhow::Result<Row> {
+    let work =
+        format!("upload 4 KiB, {CONNECTIONS} conn., while files of {} MiB are deleted", plan.mib);
+    let mut row = Row::new(work.clone(), Unit::Requests, &TARGETS);
+    let mut connection = Connection::open(server.address).await?;
+    for directory in [big_uploads::DIRECTORY, "/meanwhile"] {
+        session.make_dir(&mut connection, directory).await?;
+    }
+    let (requests, small) = (plan.count(UPLOADS), Stamped::new(4096));
+    let place = |number: u64| ("/meanwhile".to_owned(), format!("{number:07}.bin"));
+    let token = session.token();
+    let largest = |number: u64| number * LARGEST / requests;
+    let seldom = Seldom {
+        every: requests / LARGEST,
+        upload: Uploads { session: session.clone(), place: &place, contents: &small },
+        delete: Calls::new("deleteFile", r#""result":0"#, |number, out| {
+            let (directory, name) = (big_uploads::DIRECTORY, largest(number));
+            append(out, format_args!(r#""token":"{token}","path":"{directory}/{name}""#));
+        }),
+    };
+    for round in 0..u64::from(plan.rounds) {
+        say(&format!("{work}, round {}", round + 1));
+        for number in round * LARGEST..(round + 1) * LARGEST {
+            let name = number.to_string();
+            big_uploads::upload(server.address, session.clone(), number, name, plan.mib).await?;
+        }
+        let mut load = Load::open(server.address, CONNECTIONS)?;
+        let meter = Meter::start(server.pid())?;
+        let shown = load.send(&seldom, round * requests..(round + 1) * requests)?;
+        row.turn(Role::Ours, "headwater", Turn::of(Unit::Requests, &shown, &meter.read()?));
+    }
+    Ok(row)
+}
+
+struct Seldom<'a> {
+    /// One request in so many deletes, in the middle between them.
+    every: u64,
+    upload: Uploads<'a>,
+    delete: Calls<'a>,
+}
+
+impl Seldom<'_> {
+    fn deletes(&self, number: u64) -> bool {
+        number % self.every == self.every / 2
+    }
+
+    fn of(&self, number: u64) -> &dyn Script {
+        if self.deletes(number) { &self.delete } else { &self.upload }
+    }
+}
+
+impl Script for Seldom<'_> {
+    fn request(&self, number: u64, out: &mut Vec<u8>) {
+        self.of(number).request(number, out);
+    }
+
+    fn tail(&self, number: u64) -> &[u8] {
+        self.of(number).tail(number)
+    }
+
+    fn check(&self, number: u64, answer: Answer<'_>) -> anyhow::Result<()> {
+        self.of(number).check(number, answer)
+    }
+
+    fn timed(&self, number: u64) -> bool {
+        !self.deletes(number)
+    }
 }
 
 struct Mix<'a> {

@@ -23,6 +23,8 @@ use model::{
     AccountId, BlobId, Content, ContentType, Digest, DirId, Directory, Extent, File, FileAttrs,
     InlineId, Owner, Result, TreePath, Usage,
 };
+// As in the server.
+use native as _;
 
 const ACCOUNT: AccountId = AccountId(1);
 const ROOT: DirId = DirId(1);

@@ -15,7 +15,7 @@ use std::{
 
 use model::{BlobId, Error, Result};
 
-use super::writer::StageFile;
+use super::{remains::Remains, writer::StageFile};
 use crate::layout;
 
 /// Directories of the fan-out: 256 of the first level, then 65,536 of the second.
@@ -112,9 +112,15 @@ impl Fan {
     ///
     /// A sync that fails is an error, and asked for again with the blobs' next removal: at worst that says OK about a
     /// removal that is lost, and the blob is what it was, garbage, for `fsck` to find.
-    pub(super) fn remove_all(&self, ids: &[BlobId]) -> Result<()> {
+    ///
+    /// Returns what is left of those that are long, for the caller to free.
+    pub(super) fn remove_all(&self, ids: &[BlobId]) -> Result<Vec<Remains>> {
         let mut homes: Vec<[u8; 2]> = ids.iter().map(|id| layout::fan(*id)).collect();
-        ids.iter().try_for_each(|id| self.remove(*id))?;
+        let mut remains = Vec::new();
+        for id in ids {
+            remains.extend(Remains::of(&layout::sealed_path(&self.blobs, *id)));
+            self.remove(*id)?;
+        }
         homes.sort_unstable();
         homes.dedup();
         for [first, second] in homes {
@@ -125,7 +131,7 @@ impl Fan {
                 dir => dir?.sync_all()?,
             }
         }
-        Ok(())
+        Ok(remains)
     }
 
     /// Opens the directory of a blob, and makes it if need be. All is open before the rename, so that an error of

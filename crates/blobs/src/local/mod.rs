@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What lives here: the store itself and how its calls reach threads that may block. What does not: the format
-//! (`crate::layout`), writing (`stage`, `writer`), durability (`durable`), reading (`read`, and `crate::trail` while it is written), what
+//! (`crate::layout`), writing (`stage`, `writer`), durability (`durable`), what is left of removed files (`remains`), reading (`read`, and `crate::trail` while it is written), what
 //! is known of open files and which stay open (`known`, `open_files`), the walk (`walk`), what is kept free (`room`). The invariants: one process owns the directory; no name on disk is anything
 //! but an id; nothing here waits for a disk on a thread of the runtime.
 
@@ -15,6 +15,7 @@ mod durable;
 mod known;
 mod open_files;
 mod read;
+mod remains;
 mod room;
 mod stage;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use std::{
 
 use model::{AccountId, BlobId, Error, Result, Time};
 
+use self::remains::Remains;
 use crate::{Blob, Blobs, Lying, Stage, Task, fresh_id, threads::blocking};
 
 /// Blobs in a local directory.
@@ -161,7 +163,8 @@ impl Blobs for Local {
         Box::pin(blocking(move || {
             let removed = store.fan.remove_all(&ids);
             ids.iter().for_each(|id| store.open.forget(*id));
-            removed
+            removed?.into_iter().for_each(Remains::free);
+            Ok(())
         }))
     }
 
