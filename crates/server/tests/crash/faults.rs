@@ -21,6 +21,8 @@ pub(crate) enum Action {
 
 /// Every kind of call (`enum kind` in faults.c).
 pub(crate) const EVERY_CALL: u64 = 255;
+/// Renames alone.
+pub(crate) const RENAMES: u64 = 4;
 /// Those that a disk can refuse. Advice it cannot: RocksDB asserts that.
 pub(crate) const REFUSABLE: u64 = EVERY_CALL & !128;
 /// Those that a full disk refuses: not removals.
