@@ -45,6 +45,30 @@ fn a_dropped_stage_leaves_no_file() {
     }
 }
 
+/// A long file is given back bit by bit when it is removed: not while somebody has it open, in whatever way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_blob_that_is_removed_is_read_to_its_end() {
+    let (dir, local) = store();
+    let content = frame(9 * MIB);
+    for sent in [false, true] {
+        let id = sealed(&local, &content, NOW).await;
+        let blob = local.open(id).await.unwrap();
+        let span = blob.in_file().unwrap().verified(0, 1000).await.unwrap();
+        local.remove_all(vec![id]).await.unwrap();
+        assert!(files(dir.path()).is_empty());
+        let len = if sent {
+            drop(blob);
+            span.file.metadata().unwrap().len()
+        } else {
+            drop(span);
+            let read = blob.read(8 * MIB as u64, MIB).await.unwrap();
+            assert_eq!(read, content[8 * MIB..]);
+            blob.len()
+        };
+        assert!(len >= content.len() as u64, "{len} are left");
+    }
+}
+
 #[test]
 fn a_dropped_stage_is_removed_while_the_server_runs() {
     let (dir, local) = store();
