@@ -19,7 +19,7 @@ use native::is_open_once;
 
 /// Shorter files are not worth it.
 const FROM_BYTES: u64 = 8 << 20;
-/// What is freed in one go, and how long others have the disk then: a GB takes one to two seconds.
+/// What is freed in one go, and how long others have the disk then: a GB takes seconds.
 const STEP_BYTES: u64 = 2 << 20;
 const PAUSE: Duration = Duration::from_millis(2);
 
