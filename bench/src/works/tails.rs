@@ -2,6 +2,8 @@
 //! larger ones, so that the catalog compacts and the server removes what is no longer referred to; and while files of 1 GiB
 //! are deleted.
 
+use std::ops::Range;
+
 use super::big_uploads;
 use crate::{
     api::{Session, append},
@@ -52,9 +54,13 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {
 
     let new = |number: u64| ("/new".to_owned(), format!("{number:08}.bin"));
     let token = session.token();
+    let (added, overwritten) = (uploads(&new, &small), uploads(&old, &small));
     let mix = Mix {
-        new: uploads(&new, &small),
-        old: uploads(&old, &small),
+        upload: Box::new(|number| match number % 10 {
+            0..7 => Some(&added),
+            7..9 => Some(&overwritten),
+            _ => None,
+        }),
         delete: Calls::new("deleteFile", r#""result":0"#, |number, out| {
             append(
                 out,
@@ -66,10 +72,7 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Vec<Part>> {
     let mut row = Row::new(work, Unit::Requests, &TARGETS);
     for round in 0..turns {
         say(&format!("{work}, round {}", round + 1));
-        let mut load = Load::open(server.address, CONNECTIONS)?;
-        let meter = Meter::start(server.pid())?;
-        let shown = load.send(&mix, round * requests..(round + 1) * requests)?;
-        row.turn(Role::Ours, "headwater", Turn::of(Unit::Requests, &shown, &meter.read()?));
+        mix.take_turn(&mut row, &server, round * requests..(round + 1) * requests)?;
     }
     let second = while_the_largest_go(plan, &server, &session).await?;
     server.stop()?;
@@ -100,9 +103,11 @@ async fn while_the_largest_go(
     let place = |number: u64| ("/meanwhile".to_owned(), format!("{number:07}.bin"));
     let token = session.token();
     let largest = |number: u64| number * LARGEST / requests;
-    let seldom = Seldom {
-        every: requests / LARGEST,
-        upload: Uploads { session: session.clone(), place: &place, contents: &small },
+    let uploads = Uploads { session: session.clone(), place: &place, contents: &small };
+    // In the middle between two of them.
+    let every = requests / LARGEST;
+    let mix = Mix {
+        upload: Box::new(|number| (number % every != every / 2).then_some(&uploads as &dyn Script)),
         delete: Calls::new("deleteFile", r#""result":0"#, |number, out| {
             let (directory, name) = (big_uploads::DIRECTORY, largest(number));
             append(out, format_args!(r#""token":"{token}","path":"{directory}/{name}""#));
@@ -114,62 +119,35 @@ async fn while_the_largest_go(
             let name = number.to_string();
             big_uploads::upload(server.address, session.clone(), number, name, plan.mib).await?;
         }
-        let mut load = Load::open(server.address, CONNECTIONS)?;
-        let meter = Meter::start(server.pid())?;
-        let shown = load.send(&seldom, round * requests..(round + 1) * requests)?;
-        row.turn(Role::Ours, "headwater", Turn::of(Unit::Requests, &shown, &meter.read()?));
+        mix.take_turn(&mut row, server, round * requests..(round + 1) * requests)?;
     }
     Ok(row)
 }
 
-struct Seldom<'a> {
-    /// One request in so many deletes, in the middle between them.
-    every: u64,
-    upload: Uploads<'a>,
-    delete: Calls<'a>,
-}
-
-impl Seldom<'_> {
-    fn deletes(&self, number: u64) -> bool {
-        number % self.every == self.every / 2
-    }
-
-    fn of(&self, number: u64) -> &dyn Script {
-        if self.deletes(number) { &self.delete } else { &self.upload }
-    }
-}
-
-impl Script for Seldom<'_> {
-    fn request(&self, number: u64, out: &mut Vec<u8>) {
-        self.of(number).request(number, out);
-    }
-
-    fn tail(&self, number: u64) -> &[u8] {
-        self.of(number).tail(number)
-    }
-
-    fn check(&self, number: u64, answer: Answer<'_>) -> anyhow::Result<()> {
-        self.of(number).check(number, answer)
-    }
-
-    fn timed(&self, number: u64) -> bool {
-        !self.deletes(number)
-    }
-}
-
+/// Uploads, among which something is deleted, whose wait does not count.
 struct Mix<'a> {
-    new: Uploads<'a>,
-    old: Uploads<'a>,
+    /// `None`: this one deletes.
+    upload: Box<dyn Fn(u64) -> Option<&'a dyn Script> + 'a>,
     delete: Calls<'a>,
 }
 
 impl Mix<'_> {
     fn of(&self, number: u64) -> &dyn Script {
-        match number % 10 {
-            0..7 => &self.new,
-            7..9 => &self.old,
-            _ => &self.delete,
-        }
+        (self.upload)(number).unwrap_or(&self.delete)
+    }
+
+    /// A turn of these requests.
+    fn take_turn(
+        &self,
+        row: &mut Row,
+        server: &Listening,
+        numbers: Range<u64>,
+    ) -> anyhow::Result<()> {
+        let mut load = Load::open(server.address, CONNECTIONS)?;
+        let meter = Meter::start(server.pid())?;
+        let shown = load.send(self, numbers)?;
+        row.turn(Role::Ours, "headwater", Turn::of(Unit::Requests, &shown, &meter.read()?));
+        Ok(())
     }
 }
 
@@ -187,6 +165,6 @@ impl Script for Mix<'_> {
     }
 
     fn timed(&self, number: u64) -> bool {
-        number % 10 < 9
+        (self.upload)(number).is_some()
     }
 }

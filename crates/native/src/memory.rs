@@ -1,4 +1,5 @@
-//! The allocator, RocksDB's and the C library's too, and how it is set up.
+//! The allocator, RocksDB's and the C library's too, and how it is set up. What does not live here: what is kept in memory, and how
+//! much of it.
 
 use tikv_jemallocator::Jemalloc;
 

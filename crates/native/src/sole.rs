@@ -1,4 +1,4 @@
-//! Whether a file is open once: a system call that no crate offers.
+//! Whether a file is open once: a system call that no crate offers. What does not live here: what is done about it.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;

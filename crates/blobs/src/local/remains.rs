@@ -6,7 +6,8 @@
 //! when a file is removed and that it stays so (`durable`).
 //!
 //! Invariant: only a file that nobody else has open is shortened. Whoever reads one that is removed reads it to its end; it is freed
-//! when the last of them closes it, at once.
+//! when the last of them closes it, at once. (Whoever was inside open(2) from before the name went until its directory was synced, and no
+//! longer than that, would be missed, and find the file damaged.)
 
 use std::{
     fs::{self, File},

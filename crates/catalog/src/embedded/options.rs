@@ -178,7 +178,7 @@ const OPEN_FILES: (u64, u64) = (1024, 16 << 10);
 /// The part of the process's descriptors that they may be.
 const DESCRIPTORS_SHARE: u64 = 8;
 
-/// How many files are kept open. Ten million small files are some 2,700 files of 16 MiB with their contents: one that is not
+/// How many files are kept open. Ten million small files are thousands of files with their contents: one that is not
 /// open is opened and its head read for each lookup.
 fn open_files() -> i32 {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
