@@ -25,7 +25,7 @@ use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
 
 pub use hash::ContentHash;
-pub use hasher::Hasher;
+pub use hasher::{Chain, Chained, Hasher};
 pub use local::{Local, LocalOptions};
 pub use object::Object;
 
@@ -119,6 +119,8 @@ pub trait Stage: Send {
     fn follow_in_place(&mut self) -> Option<Arc<dyn Follow>> {
         None
     }
+    /// Lets a hash of more than the blob join its own. From now on one is expected: the first bytes wait for it a little.
+    fn chain(&mut self) -> Chain;
     /// Ends the content: all bytes are hashed and handed to the file system, none is durable yet.
     ///
     /// # Errors
@@ -149,6 +151,10 @@ pub trait Staged: Send {
     fn digest(&self) -> Digest;
     /// SHA-256 as it is after its bytes, if the engine has it: a hash of these bytes and more can go on from there.
     fn hash(&self) -> Option<ContentHash> {
+        None
+    }
+    /// The hash that joined ([`Stage::chain`]), after its bytes.
+    fn chained(&self) -> Option<Chained> {
         None
     }
     /// Makes bytes and name durable. Afterwards it is the catalog's to refer to; an error leaves nothing behind but,

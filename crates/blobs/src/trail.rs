@@ -3,11 +3,12 @@
 //! What lives here: the bytes that a stage has taken over and not yet written, and the checksums of the blocks that are in
 //! its file. What does not: when more comes, and whether the stage comes to a good end (whoever writes it knows). The
 //! invariants: a byte can be read as soon as it is taken over; what is read back from the file was compared with its
-//! block's checksum; what is held in memory is what the stage itself holds, and one block.
+//! block's checksum; what is held in memory is what the stage itself holds, and one block; when the last reader has gone, nothing.
 
 use std::{
     collections::VecDeque,
     fs::File,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -33,8 +34,13 @@ pub(crate) struct Trail {
     inner: Mutex<Inner>,
 }
 
+/// Somebody who reads.
+struct Reader(Arc<Trail>);
+
 #[derive(Default)]
 struct Inner {
+    /// There are more only before the first byte.
+    readers: usize,
     /// The stage's file, once there is one.
     file: Option<Arc<File>>,
     /// Checksums of the whole blocks in it, as the trailer will have them.
@@ -74,9 +80,18 @@ impl Trail {
         Self { id, inner: Mutex::default() }
     }
 
+    /// For one reader, or for all who share it. Before the first byte.
+    pub(crate) fn reader(self: &Arc<Self>) -> Arc<dyn Follow> {
+        self.inner().readers += 1;
+        Arc::new(Reader(Arc::clone(self)))
+    }
+
     /// The stage has taken these bytes over.
     pub(crate) fn taken(&self, bytes: &Bytes) {
         let mut inner = self.inner();
+        if inner.readers == 0 {
+            return;
+        }
         if bytes.len() >= JOIN_BELOW_BYTES {
             inner.frames.push_back(Frame::Whole(bytes.clone()));
             return;
@@ -92,6 +107,9 @@ impl Trail {
     /// The file holds its first `len` bytes; `sums` are the checksums of all whole blocks among them.
     pub(crate) fn written(&self, file: &Arc<File>, len: u64, sums: &[u8]) {
         let mut inner = self.inner();
+        if inner.readers == 0 {
+            return;
+        }
         inner.file.get_or_insert_with(|| Arc::clone(file));
         let known = inner.sums.len();
         inner.sums.extend_from_slice(sums.get(known..).unwrap_or_default());
@@ -112,9 +130,10 @@ impl Trail {
         }
     }
 
-    /// Whether somebody reads, and is not far from the byte `len`.
+    /// Whether nobody who reads is far from the byte `len`.
     pub(crate) fn is_read_up_to(&self, len: u64) -> bool {
-        self.inner().read.saturating_add(CLOSE_BYTES) >= len
+        let inner = self.inner();
+        inner.readers == 0 || inner.read.saturating_add(CLOSE_BYTES) >= len
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -136,9 +155,22 @@ impl Inner {
     }
 }
 
-impl Follow for Trail {
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner();
+        inner.readers -= 1;
+        if inner.readers == 0 {
+            let gone = mem::take(&mut *inner);
+            drop(inner);
+            drop(gone);
+        }
+    }
+}
+
+impl Follow for Reader {
     fn read(&self, offset: u64, len: usize) -> Task<'_, Result<Bytes>> {
-        let mut inner = self.inner();
+        let Self(trail) = self;
+        let mut inner = trail.inner();
         let file = match &inner.file {
             Some(file) if offset < inner.memory_at => Arc::clone(file),
             Some(_) | None => {
@@ -154,7 +186,7 @@ impl Follow for Trail {
         let at = |block: u64| usize::try_from(block).unwrap_or(usize::MAX) * SUM_BYTES;
         let sums = inner.sums[at(first)..at(first + blocks)].to_vec();
         drop(inner);
-        let id = self.id;
+        let id = trail.id;
         Box::pin(blocking(move || {
             let bytes = verified(&file, id, BLOCK_BYTES, first, blocks * block, &sums)?;
             let from = usize::try_from(offset - first * block).unwrap_or(usize::MAX);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use blobs::{ContentHash, Follow, Stage, Staged};
+use blobs::{Chain, Chained, ContentHash, Follow, Stage, Staged};
 use bytes::{Bytes, BytesMut};
 use catalog::Tx;
 use model::{AccountId, Content, Digest, Error, Extent, InlineId, Result, limits};
@@ -29,9 +29,16 @@ pub(crate) struct Landing {
     stage: Option<Box<dyn Stage>>,
     /// Those who read along.
     exposed: Option<Exposed>,
-    /// Whether somebody here will follow the bytes as they come.
+    /// Whether somebody here will take a hash of more through the bytes as they come.
     is_followed: bool,
-    follow: Option<Arc<dyn Follow>>,
+    followed: Option<Followed>,
+}
+
+/// How a hash of more gets through bytes that arrive: it joins their own, and gets to where that is by itself.
+pub(crate) struct Followed {
+    pub chain: Chain,
+    /// `None` where the bytes would need another place for it.
+    pub follow: Option<Arc<dyn Follow>>,
 }
 
 /// Bytes that have all arrived, hashed and compared. Dropping it discards them.
@@ -55,20 +62,20 @@ impl Landing {
         Self::new(store, account, 0)
     }
 
-    /// The same; whoever asks follows what arrives, where that takes no more than the stage does anyhow.
+    /// The same; whoever asks takes a hash of more through what arrives.
     pub(crate) fn followed_blob(store: &Store, account: AccountId) -> Self {
         Self { is_followed: true, ..Self::blob(store, account) }
     }
 
-    /// What shows the bytes as they come. Once, after the first of them.
-    pub(crate) fn followed(&mut self) -> Option<Arc<dyn Follow>> {
-        self.follow.take()
+    /// How a hash of more gets through the bytes as they come. Once, after the first of them.
+    pub(crate) fn followed(&mut self) -> Option<Followed> {
+        self.followed.take()
     }
 
     fn new(store: &Store, account: AccountId, inline_max: usize) -> Self {
         let (store, head) = (store.clone(), BytesMut::new());
-        let (stage, exposed, is_followed, follow) = Default::default();
-        Self { store, account, size: 0, inline_max, head, stage, exposed, is_followed, follow }
+        let (stage, exposed, is_followed, followed) = Default::default();
+        Self { store, account, size: 0, inline_max, head, stage, exposed, is_followed, followed }
     }
 
     /// Lets readers follow what arrives from now on.
@@ -119,7 +126,8 @@ impl Landing {
         let mut stage = self.store.0.blobs.stage(self.account, self.store.now()).await?;
         let follow = if self.exposed.is_some() { stage.follow() } else { None };
         if self.is_followed {
-            self.follow = stage.follow_in_place();
+            let (follow, chain) = (stage.follow_in_place(), stage.chain());
+            self.followed = Some(Followed { chain, follow });
         }
         if !self.head.is_empty() {
             stage.write(self.head.clone().freeze()).await?;
@@ -167,6 +175,11 @@ impl Landed {
     /// SHA-256 as it is after them, where the store has it.
     pub(crate) fn hash(&self) -> Option<ContentHash> {
         self.staged.as_ref().and_then(|staged| staged.hash())
+    }
+
+    /// The hash of more that joined theirs, after them.
+    pub(crate) fn chained(&self) -> Option<Chained> {
+        self.staged.as_ref().and_then(|staged| staged.chained())
     }
 
     /// The beginning of them.

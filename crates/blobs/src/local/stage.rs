@@ -20,8 +20,8 @@ use super::{
     writer::{Batch, Progress, StageFile, Whole, Writer},
 };
 use crate::{
-    ContentHash, Follow, Stage, Staged, Task,
-    hasher::Hasher,
+    Chain, Chained, ContentHash, Follow, Stage, Staged, Task,
+    hasher::{Hasher, Hashes},
     layout::Footer,
     relay::{Relay, Work},
     threads::{blocking, joined},
@@ -77,9 +77,9 @@ impl Writing {
         Ok(self.writer.insert(writer))
     }
 
-    fn finish(mut self, batch: Batch, hash: ContentHash) -> Result<Whole> {
+    fn finish(mut self, batch: Batch, hashes: Hashes) -> Result<Whole> {
         self.writer(batch.bytes())?;
-        self.writer.take().ok_or_else(spent)?.finish(batch, hash)
+        self.writer.take().ok_or_else(spent)?.finish(batch, hashes)
     }
 }
 
@@ -130,7 +130,7 @@ impl LocalStage {
     }
 
     async fn finished(mut self) -> Result<Box<dyn Staged>> {
-        let hash = self.hasher.end().await?;
+        let hashes = self.hasher.end().await?;
         if let Some(writing) = &self.writing {
             writing.idle().await?;
         }
@@ -142,9 +142,10 @@ impl LocalStage {
             None => self.new_writing(),
         };
         let batch = mem::take(&mut self.batch);
-        let Whole { file, footer, hash } = blocking(move || writing.finish(batch, hash)).await?;
+        let whole = blocking(move || writing.finish(batch, hashes)).await?;
+        let Whole { file, footer, hashes } = whole;
         let (store, file) = (Arc::clone(&self.store), Some(file));
-        Ok(Box::new(LocalStaged { store, footer, hash, file }))
+        Ok(Box::new(LocalStaged { store, footer, hashes, file }))
     }
 }
 
@@ -159,7 +160,8 @@ impl Stage for LocalStage {
             trail.taken(&bytes);
         }
         self.batch.push(bytes);
-        if self.batch.bytes() < BATCH_BYTES {
+        let bytes = self.batch.bytes();
+        if bytes < BATCH_BYTES || self.hasher.expects(bytes) {
             return Box::pin(std::future::ready(Ok(())));
         }
         Box::pin(self.advance())
@@ -176,7 +178,11 @@ impl Stage for LocalStage {
             return None;
         }
         let id = self.id;
-        Some(Arc::clone(self.trail.get_or_insert_with(|| Arc::new(Trail::new(id)))) as _)
+        Some(self.trail.get_or_insert_with(|| Arc::new(Trail::new(id))).reader())
+    }
+
+    fn chain(&mut self) -> Chain {
+        self.hasher.chain()
     }
 
     fn finish(self: Box<Self>) -> Task<'static, Result<Box<dyn Staged>>> {
@@ -235,7 +241,7 @@ impl WriteBack {
 struct LocalStaged {
     store: Arc<Store>,
     footer: Footer,
-    hash: ContentHash,
+    hashes: Hashes,
     /// `None` once it is being sealed.
     file: Option<StageFile>,
 }
@@ -250,7 +256,11 @@ impl Staged for LocalStaged {
     }
 
     fn hash(&self) -> Option<ContentHash> {
-        Some(self.hash.clone())
+        Some(self.hashes.own.clone())
+    }
+
+    fn chained(&self) -> Option<Chained> {
+        self.hashes.chained.clone()
     }
 
     fn seal(mut self: Box<Self>) -> Task<'static, Result<BlobId>> {

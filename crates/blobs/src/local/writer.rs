@@ -22,7 +22,7 @@ use model::{BlobId, Result};
 
 use super::direct::{ALIGN, Direct};
 use crate::{
-    ContentHash,
+    hasher::Hashes,
     layout::{BLOCK_LOG2, Footer, Sums},
     trail::Trail,
 };
@@ -112,7 +112,7 @@ pub(super) struct Whole {
     pub file: StageFile,
     pub footer: Footer,
     /// After the bytes.
-    pub hash: ContentHash,
+    pub hashes: Hashes,
 }
 
 /// How far a writer is, for whoever has it written back.
@@ -197,17 +197,17 @@ impl Writer {
         Ok(rest)
     }
 
-    /// Writes the last batch and the trailer; `hash` has taken everything before it.
-    pub(super) fn finish(mut self, batch: Batch, mut hash: ContentHash) -> Result<Whole> {
+    /// Writes the last batch and the trailer; `hashes` have taken everything before it.
+    pub(super) fn finish(mut self, batch: Batch, mut hashes: Hashes) -> Result<Whole> {
         let frames = batch.into_frames();
-        frames.iter().for_each(|frame| hash.update(frame));
+        frames.iter().for_each(|frame| hashes.update(frame));
         self.write(&frames)?;
         if let Some(direct) = self.direct.take() {
             direct.end()?;
         }
-        let digest = hash.clone().finish();
+        let digest = hashes.own.clone().finish();
         let footer = Footer { id: self.id, len: self.len, digest, block_log2: BLOCK_LOG2 };
         self.file.file.write_all_at(&self.sums.into_trailer(&footer), self.len)?;
-        Ok(Whole { file: self.file, footer, hash })
+        Ok(Whole { file: self.file, footer, hashes })
     }
 }

@@ -35,7 +35,7 @@ impl Spool {
 
     /// For readers.
     pub(super) fn trail(&self) -> Arc<dyn Follow> {
-        Arc::clone(&self.trail) as _
+        self.trail.reader()
     }
 
     /// The stage has taken these bytes over.

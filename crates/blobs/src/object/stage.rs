@@ -12,8 +12,8 @@ use model::{BlobId, Digest, Error, Result};
 
 use super::{Shared, parts::Parts, spool::Spool};
 use crate::{
-    ContentHash, Follow, Stage, Staged, Task,
-    hasher::Hasher,
+    Chain, Chained, ContentHash, Follow, Stage, Staged, Task,
+    hasher::{Hasher, Hashes},
     layout::{BLOCK_LOG2, Footer, Sums},
     threads::joined,
 };
@@ -99,11 +99,11 @@ impl ObjectStage {
             self.full.push_back(mem::take(&mut self.segment).freeze());
         }
         self.advance().await?;
-        let hash = self.hasher.end().await?;
+        let hashes = self.hasher.end().await?;
         if let Some(spool) = &mut self.spool {
             spool.settle().await?;
         }
-        let digest = hash.clone().finish();
+        let digest = hashes.own.clone().finish();
         let footer = Footer { id: self.id, len: self.len, digest, block_log2: BLOCK_LOG2 };
         // The checksums of a very long blob are longer than a part.
         let mut trailer = Bytes::from(mem::take(&mut self.sums).into_trailer(&footer));
@@ -113,7 +113,7 @@ impl ObjectStage {
             self.parts.push(some)?;
         }
         let (shared, parts) = (self.shared, Some(self.parts));
-        Ok(Box::new(ObjectStaged { shared, footer, hash, parts }))
+        Ok(Box::new(ObjectStaged { shared, footer, hashes, parts }))
     }
 }
 
@@ -123,7 +123,7 @@ impl Stage for ObjectStage {
             return Box::pin(std::future::ready(Err(e.clone())));
         }
         self.take(bytes);
-        if self.full.is_empty() {
+        if self.full.is_empty() || self.hasher.expects(self.full.len() * SEGMENT_BYTES) {
             return Box::pin(std::future::ready(Ok(())));
         }
         Box::pin(self.advance())
@@ -137,6 +137,10 @@ impl Stage for ObjectStage {
         Some(self.spool.get_or_insert_with(|| Spool::new(id, Arc::clone(scratch))).trail())
     }
 
+    fn chain(&mut self) -> Chain {
+        self.hasher.chain()
+    }
+
     fn finish(self: Box<Self>) -> Task<'static, Result<Box<dyn Staged>>> {
         Box::pin((*self).finished())
     }
@@ -146,7 +150,7 @@ impl Stage for ObjectStage {
 struct ObjectStaged {
     shared: Arc<Shared>,
     footer: Footer,
-    hash: ContentHash,
+    hashes: Hashes,
     /// `None` once it is being sealed.
     parts: Option<Parts>,
 }
@@ -161,7 +165,11 @@ impl Staged for ObjectStaged {
     }
 
     fn hash(&self) -> Option<ContentHash> {
-        Some(self.hash.clone())
+        Some(self.hashes.own.clone())
+    }
+
+    fn chained(&self) -> Option<Chained> {
+        self.hashes.chained.clone()
     }
 
     fn seal(mut self: Box<Self>) -> Task<'static, Result<BlobId>> {

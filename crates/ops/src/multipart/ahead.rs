@@ -1,18 +1,19 @@
 //! The hash of the whole, taken through a piece while it arrives.
 //!
 //! What lives here: following one piece, from when the state before it is known until its end. What does not: the states
-//! themselves (`prefix`), and reading back what came another way (`join`). Where pieces come in order the bytes are still
-//! in memory when they are hashed for the second time; where they come at the same time the hash goes from one to the
-//! next and catches up. A piece waits for it while it is close, and not while it is far behind.
+//! themselves (`prefix`), hashing (`blobs`), and reading back what came another way (`join`).
+//!
+//! Where the state is known before anything of the piece is hashed, as it is when pieces come in order, both hashes go through it
+//! together. Otherwise the hash of the whole goes by itself until it is where the piece's own is: a piece waits for that while it
+//! is close, and not while it is far behind.
 
-use std::sync::Arc;
-
-use blobs::{ContentHash, Follow, Hasher};
-use model::{Digest, PieceContent, Result, UploadId};
+use blobs::{Chained, Hasher};
+use bytes::Bytes;
+use model::{PieceContent, Result, UploadId};
 use tokio::sync::watch;
 
 use super::join::READ_BYTES;
-use crate::Store;
+use crate::{Store, landing::Followed};
 
 /// How far the hash of the whole may be behind a piece, in bytes: so much is in memory anyhow.
 const LAG_MAX: u64 = 1024 * 1024;
@@ -23,8 +24,7 @@ const NEAR: u64 = 16 * 1024 * 1024;
 pub(super) struct Ahead {
     of: Of,
     came: watch::Sender<Came>,
-    /// How far the hash is; `None`: it does not follow.
-    reached: watch::Receiver<Option<u64>>,
+    at: watch::Receiver<At>,
 }
 
 /// Which piece.
@@ -42,37 +42,63 @@ struct Came {
     all: bool,
 }
 
+/// Where the hash of the whole is.
+#[derive(Clone, Copy)]
+enum At {
+    /// Before the piece: what is before that is not known.
+    Awaiting,
+    /// In it, by itself, after so many bytes.
+    Alone(u64),
+    /// Where the piece's own was a moment ago.
+    Joining,
+    /// With the piece's own.
+    Joined,
+}
+
+/// How far the hash of the whole came by itself.
+enum Way {
+    Joined,
+    Past(Chained),
+    Lost,
+}
+
 impl Ahead {
-    /// Of a piece behind the first of which nothing came yet; `follow` shows its bytes as they come.
-    pub(super) fn new(
-        store: &Store,
-        upload: UploadId,
-        number: u32,
-        follow: Arc<dyn Follow>,
-    ) -> Self {
+    /// Of a piece behind the first of which hardly anything came yet.
+    pub(super) fn new(store: &Store, upload: UploadId, number: u32, followed: Followed) -> Self {
         let serial = store.0.prefixes.arrives(upload, number);
         let of = Of { store: store.clone(), upload, number, serial };
         let came = watch::Sender::new(Came::default());
         let known = of.begin();
-        let (mut reaches, reached) = watch::channel(known.as_ref().map(|_| 0));
+        let (mut goes, at) = watch::channel(At::Awaiting);
+        if known.is_some() {
+            goes.send_replace(At::Alone(0));
+        }
         let (task, mut comes) = (of.clone(), came.subscribe());
         tokio::spawn(async move {
-            let passed = task.pass(known, &*follow, &mut comes, &mut reaches).await;
-            task.store.0.prefixes.passed(upload, number, serial, passed);
+            match task.pass(known, followed, &mut comes, &mut goes).await {
+                Way::Joined => drop(ended::<()>(&mut comes).await),
+                Way::Past(after) => task.passed(after),
+                Way::Lost => {}
+            }
+            task.store.0.prefixes.left(upload, number, serial);
         });
-        Self { of, came, reached }
+        Self { of, came, at }
     }
 
     /// So many bytes are taken over. Waits for the hash of the whole if it is not far behind: otherwise it would have to
     /// read back what is in memory now, and would fall behind further.
     pub(super) async fn came(&mut self, bytes: u64) {
         self.came.send_replace(Came { bytes, all: false });
-        let is_close = |reached: &Option<u64>| {
-            let lag = reached.map_or(0, |reached| bytes - reached);
-            lag <= LAG_MAX || lag > NEAR
+        let is_close = |at: &At| match *at {
+            At::Awaiting | At::Joined => true,
+            At::Joining => false,
+            At::Alone(at) => {
+                let lag = bytes - at;
+                lag <= LAG_MAX || lag > NEAR
+            }
         };
         // Closed: the hash did not get through.
-        drop(self.reached.wait_for(is_close).await);
+        drop(self.at.wait_for(is_close).await);
     }
 
     /// Nothing comes any more.
@@ -80,12 +106,25 @@ impl Ahead {
         self.came.send_modify(|came| came.all = true);
     }
 
+    /// The hash of the whole is past the piece, with the piece's own.
+    pub(super) fn passed(&self, after: Chained) {
+        self.of.passed(after);
+    }
+
     /// Waits until the hash of the whole is past the piece, unless it is far behind or has not begun: then the piece that
     /// comes next can go on from there at once.
     pub(super) async fn is_past(&mut self) {
         let bytes = self.came.borrow().bytes;
-        if self.reached.borrow().is_some_and(|reached| bytes - reached <= NEAR) {
-            while self.reached.changed().await.is_ok() {}
+        let is_near = |at: At| match at {
+            At::Awaiting | At::Joined => false,
+            At::Joining => true,
+            At::Alone(at) => bytes - at <= NEAR,
+        };
+        loop {
+            let at = *self.at.borrow_and_update();
+            if !is_near(at) || self.at.changed().await.is_err() {
+                return;
+            }
         }
     }
 
@@ -98,32 +137,36 @@ impl Ahead {
 
 impl Of {
     /// The state before the piece, if it is known; then the hash of the whole counts as one that follows the piece.
-    fn begin(&self) -> Option<(Digest, ContentHash)> {
+    fn begin(&self) -> Option<Chained> {
         let prefixes = &self.store.0.prefixes;
-        let state = prefixes.before(self.upload, self.number)?;
-        let before = state.clone().finish();
+        let hash = prefixes.before(self.upload, self.number)?;
+        let before = hash.clone().finish();
         prefixes.follows(self.upload, self.number, self.serial, before);
-        Some((before, state))
+        Some(Chained { before, hash })
     }
 
-    /// Takes the hash of the whole through the piece, from when the state before it is known. `None`: it does not get there.
+    fn passed(&self, after: Chained) {
+        self.store.0.prefixes.passed(self.upload, self.number, self.serial, after);
+    }
+
+    /// Takes the hash of the whole through the piece, from when the state before it is known.
     async fn pass(
         &self,
-        known: Option<(Digest, ContentHash)>,
-        follow: &dyn Follow,
+        known: Option<Chained>,
+        followed: Followed,
         came: &mut watch::Receiver<Came>,
-        reached: &mut watch::Sender<Option<u64>>,
-    ) -> Option<(Digest, ContentHash)> {
-        let (before, state) = match known {
-            Some(known) => known,
-            None => self.begun(came).await?,
+        at: &mut watch::Sender<At>,
+    ) -> Way {
+        let known = match known {
+            Some(known) => Some(known),
+            None => self.begun(came).await,
         };
-        let after = through(Hasher::from(state), follow, came, reached).await.ok().flatten()?;
-        Some((before, after))
+        let Some(known) = known else { return Way::Lost };
+        through(known, &followed, came, at).await.unwrap_or(Way::Lost)
     }
 
     /// Waits for the state before the piece. `None`: the piece is over.
-    async fn begun(&self, came: &mut watch::Receiver<Came>) -> Option<(Digest, ContentHash)> {
+    async fn begun(&self, came: &mut watch::Receiver<Came>) -> Option<Chained> {
         let mut changes = self.store.0.prefixes.changes(self.upload);
         loop {
             if let Some(known) = self.begin() {
@@ -144,32 +187,54 @@ async fn ended<T>(came: &mut watch::Receiver<Came>) -> Option<T> {
     None
 }
 
-/// Takes a hash through a piece, as far as it comes. `None`: it does not come to its end.
+/// Takes a hash through a piece, as far as it comes, until it is where the piece's own is.
 async fn through(
-    hasher: Hasher,
-    follow: &dyn Follow,
+    known: Chained,
+    followed: &Followed,
     came: &mut watch::Receiver<Came>,
-    reached: &mut watch::Sender<Option<u64>>,
-) -> Result<Option<ContentHash>> {
-    let mut offset = 0;
+    at: &mut watch::Sender<At>,
+) -> Result<Way> {
+    let Chained { before, hash } = known;
+    let (mut hasher, mut offset) = (Hasher::from(hash), 0);
+    at.send_replace(At::Alone(offset));
     loop {
         let Came { bytes, all } = *came.borrow_and_update();
-        while offset < bytes {
-            hasher.room().await?;
-            let left = usize::try_from(bytes - offset).unwrap_or(usize::MAX);
-            let part = follow.read(offset, left.min(READ_BYTES)).await?;
+        let own = followed.chain.taken();
+        if own == Some(offset) {
+            at.send_replace(At::Joining);
+            let hash = hasher.end().await?.own;
+            let Err(chained) = followed.chain.join(offset, Chained { before, hash }) else {
+                at.send_replace(At::Joined);
+                return Ok(Way::Joined);
+            };
+            // The piece's own went on meanwhile; from now on it waits.
+            hasher = Hasher::from(chained.hash);
+        } else if offset < own.unwrap_or(bytes) {
+            let left = own.unwrap_or(bytes) - offset;
+            let part = part(followed, offset, left).await?;
             if part.is_empty() {
-                return Ok(None);
+                return Ok(Way::Lost);
             }
             offset += part.len() as u64;
+            hasher.room().await?;
             hasher.push(part);
-            reached.send_replace(Some(offset));
-        }
-        if all {
-            return hasher.end().await.map(Some);
-        }
-        if came.changed().await.is_err() {
-            return Ok(None);
+            at.send_modify(|at| {
+                if let At::Alone(at) = at {
+                    *at = offset;
+                }
+            });
+        } else if all {
+            let hash = hasher.end().await?.own;
+            return Ok(Way::Past(Chained { before, hash }));
+        } else if came.changed().await.is_err() {
+            return Ok(Way::Lost);
         }
     }
+}
+
+/// What follows in the piece, `left` bytes at most; none where it cannot be read yet.
+async fn part(followed: &Followed, offset: u64, left: u64) -> Result<Bytes> {
+    let Some(follow) = &followed.follow else { return Ok(Bytes::new()) };
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    follow.read(offset, left.min(READ_BYTES)).await
 }

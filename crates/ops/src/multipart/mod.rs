@@ -226,9 +226,9 @@ impl PieceUpload {
             self.turn = self.gate.turn(self.spec.number).await;
         }
         self.landing.write(bytes).await?;
-        if let Some(follow) = self.landing.followed() {
+        if let Some(followed) = self.landing.followed() {
             let PieceSpec { upload, number, .. } = self.spec;
-            self.ahead = Some(Ahead::new(&self.store, upload, number, follow));
+            self.ahead = Some(Ahead::new(&self.store, upload, number, followed));
         }
         if let Some(ahead) = &mut self.ahead {
             ahead.came(size).await;
@@ -266,6 +266,9 @@ impl PieceUpload {
             ahead.all_came();
         }
         let landed = self.landing.end(self.spec.checksum).await?;
+        if let (Some(ahead), Some(chained)) = (&ahead, landed.chained()) {
+            ahead.passed(chained);
+        }
         let (size, checksum) = (landed.size(), landed.digest());
         let spec = PieceSpec { len: Some(size), ..self.spec };
         let (limits, now) = (store.0.limits.multipart, store.now());

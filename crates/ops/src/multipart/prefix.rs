@@ -14,7 +14,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use blobs::ContentHash;
+use blobs::{Chained, ContentHash};
 use model::{Digest, Piece, PieceContent, UploadId};
 use tokio::sync::watch;
 
@@ -193,16 +193,18 @@ impl Prefixes {
         self.note(id, number, serial, |later| later.hash = Hash::Following(before));
     }
 
-    /// The hash of the whole is past a piece that arrived; `None`: it did not get there.
-    pub(super) fn passed(
-        &self,
-        id: UploadId,
-        number: u32,
-        serial: u64,
-        after: Option<(Digest, ContentHash)>,
-    ) {
+    /// The hash of the whole is past a piece that arrived.
+    pub(super) fn passed(&self, id: UploadId, number: u32, serial: u64, after: Chained) {
+        let Chained { before, hash } = after;
+        self.note(id, number, serial, |later| later.hash = Hash::Passed(before, hash));
+    }
+
+    /// Nobody is at work on a piece any more: if the hash of the whole is not past it, it does not get there.
+    pub(super) fn left(&self, id: UploadId, number: u32, serial: u64) {
         self.note(id, number, serial, |later| {
-            later.hash = after.map_or(Hash::Lost, |(before, state)| Hash::Passed(before, state));
+            if let Hash::Following(_) = later.hash {
+                later.hash = Hash::Lost;
+            }
         });
     }
 
@@ -350,7 +352,9 @@ mod tests {
         all.landed(ID, 2, serial, content(2));
         assert!(matches!(all.way(ID, &piece(2, 2), abc), Way::Soon));
         assert!(matches!(all.way(ID, &piece(2, 2), other), Way::Read));
-        all.passed(ID, 2, serial, Some((abc, of(b"abcdef"))));
+        let after = || Chained { before: abc, hash: of(b"abcdef") };
+        all.passed(ID, 2, serial, after());
+        all.left(ID, 2, serial);
         let Way::Passed(state) = all.way(ID, &piece(2, 2), abc) else { panic!("it is past it") };
         assert_eq!(state.finish(), ContentHash::of(b"abcdef"));
         assert!(matches!(all.way(ID, &piece(2, 3), abc), Way::Read), "sent again");
@@ -358,11 +362,11 @@ mod tests {
         assert!(matches!(all.way(ID, &piece(3, 2), abc), Way::Read));
         let again = all.arrives(ID, 2);
         all.landed(ID, 2, serial, content(2));
-        all.passed(ID, 2, serial, Some((abc, of(b"abcdef"))));
+        all.passed(ID, 2, serial, after());
         assert!(matches!(all.way(ID, &piece(2, 2), abc), Way::Read), "another is on its way");
         all.follows(ID, 2, again, abc);
         all.landed(ID, 2, again, content(3));
-        all.passed(ID, 2, again, None);
+        all.left(ID, 2, again);
         assert!(matches!(all.way(ID, &piece(2, 3), abc), Way::Read), "it did not get there");
     }
 
