@@ -1,25 +1,41 @@
 //! SHA-256 of bytes that arrive, beside whoever writes them: of a blob, and of more than the blob where somebody has a hash of
 //! the bytes before it.
 //!
-//! What lives here: hashing as a work, how much may wait for it, and how another hash joins. What does not: the thread (`relay`),
-//! the way of the same bytes to disk (`local::writer`), and what the other hash is good for (whoever lets it join).
+//! What lives here: who hashes what, how much may wait for it, and how another hash joins. What does not: the way of the
+//! same bytes to disk (`local::writer`), and what the other hash is good for (whoever lets it join). The invariants: each hash
+//! takes the parts in the order in which they were handed over, on one thread at a time; a thread goes on while there is something
+//! to do, and never waits for more, nor for another thread.
+//!
+//! Two hashes go through the same bytes together on one thread, which costs a quarter less than each by itself, or apart on two,
+//! which is quicker where a core has nothing else to do. What waits tells which: when it is little, whoever hands it over needs the
+//! cores; when it is much, he waits for us.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
+    thread,
+};
 
 use bytes::Bytes;
-use model::{Digest, Result};
+use model::{Digest, Error, Result};
+use tokio::{sync::Notify, task::spawn_blocking};
 
-use crate::{
-    ContentHash,
-    relay::{Relay, Work},
-};
+use crate::ContentHash;
 
 /// How much may wait before its stage has to. With what is being hashed, enough that the thread never runs dry while the
 /// next batch is on its way through the runtime.
 const WAITING_BYTES_MAX: usize = 2 * 1024 * 1024;
-
+/// Two hashes go apart when so much waits.
+const APART_BYTES: usize = 3 * 512 * 1024;
+/// The one that is ahead goes on while so much waits for it. Otherwise the other gets there, and they go on together.
+const AHEAD_BYTES: usize = 512 * 1024;
 /// How much a stage keeps to itself while another hash is expected to join: what comes while the blob before is hashed to its end.
 const EXPECTING_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// On one core each would wait for the other.
+static MAY_GO_APART: LazyLock<bool> =
+    LazyLock::new(|| thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
 
 /// A hash of more than a blob: of bytes before it, then of the blob's.
 #[derive(Clone)]
@@ -38,7 +54,7 @@ pub struct Hashes {
     pub chained: Option<Chained>,
 }
 
-/// A hash as it goes on, and the bytes that wait for it. Needs the threads of a runtime.
+/// Hashes as they go on, and the bytes that wait for them. Needs the threads of a runtime.
 pub struct Hasher {
     line: Arc<Line>,
     expects: bool,
@@ -48,22 +64,39 @@ pub struct Hasher {
 pub struct Chain(Weak<Line>);
 
 struct Line {
-    relay: Relay<Hashes>,
-    taken: Mutex<Taken>,
+    inner: Mutex<Inner>,
+    /// Something was hashed. Only whoever hands bytes over waits for it.
+    changed: Notify,
 }
 
-/// What was handed over.
-#[derive(Clone, Copy)]
-struct Taken {
-    bytes: u64,
+struct Inner {
+    /// Parts that not all hashes have taken yet, and how many there were before them.
+    waiting: VecDeque<Bytes>,
+    before: u64,
+    /// Bytes in `waiting`.
+    bytes: usize,
+    /// Bytes that were handed over.
+    taken: u64,
     /// Whether another hash may join: none did yet, and the end was not asked for.
     is_open: bool,
+    own: Head,
+    chained: Option<(Digest, Head)>,
+    /// A thread ended early, or nobody will ask.
+    is_lost: bool,
 }
 
-/// What is done in order.
-pub(crate) enum Job {
-    Hash(Bytes),
-    Join(Chained),
+/// A hash, and how many parts it has taken.
+struct Head {
+    parts: u64,
+    /// `None`: a thread has it.
+    hash: Option<ContentHash>,
+}
+
+/// What a thread does at once: one part, and the hashes that take it.
+struct Step {
+    part: Bytes,
+    own: Option<ContentHash>,
+    chained: Option<ContentHash>,
 }
 
 impl Hashes {
@@ -76,25 +109,6 @@ impl Hashes {
     }
 }
 
-impl Work for Hashes {
-    type Job = Job;
-
-    fn weight(job: &Job) -> usize {
-        match job {
-            Job::Hash(bytes) => bytes.len(),
-            Job::Join(_) => 0,
-        }
-    }
-
-    fn take(&mut self, job: Job) -> Result<()> {
-        match job {
-            Job::Hash(bytes) => self.update(&bytes),
-            Job::Join(chained) => self.chained = Some(chained),
-        }
-        Ok(())
-    }
-}
-
 impl Default for Hasher {
     fn default() -> Self {
         Self::from(ContentHash::new())
@@ -104,10 +118,8 @@ impl Default for Hasher {
 impl From<ContentHash> for Hasher {
     /// Goes on from a state.
     fn from(own: ContentHash) -> Self {
-        let relay = Relay::new(Hashes { own, chained: None }, WAITING_BYTES_MAX);
-        let taken = Mutex::new(Taken { bytes: 0, is_open: true });
-        let line = Arc::new(Line { relay, taken });
-        Self { line, expects: false }
+        let inner = Mutex::new(Inner::new(own));
+        Self { line: Arc::new(Line { inner, changed: Notify::new() }), expects: false }
     }
 }
 
@@ -117,14 +129,14 @@ impl Hasher {
     /// # Errors
     /// [`model::Error::Storage`]: the hash is lost.
     pub async fn room(&self) -> Result<()> {
-        self.line.relay.room().await
+        self.until(|inner| (inner.bytes <= WAITING_BYTES_MAX).then_some(())).await
     }
 
     /// Hands bytes over, in the order of the content.
     pub fn push(&self, bytes: Bytes) {
-        let mut taken = self.line.taken();
-        taken.bytes += bytes.len() as u64;
-        self.line.relay.push(Job::Hash(bytes));
+        let mut inner = self.line.inner();
+        inner.push(bytes);
+        self.line.begin(&mut inner);
     }
 
     /// Waits until everything is hashed; the states are then the caller's. May be dropped and called again before.
@@ -132,8 +144,8 @@ impl Hasher {
     /// # Errors
     /// [`model::Error::Storage`]: the hash is lost.
     pub async fn end(&self) -> Result<Hashes> {
-        self.line.taken().is_open = false;
-        self.line.relay.end().await
+        self.line.inner().is_open = false;
+        self.until(Inner::end).await
     }
 
     /// Lets another hash join. From now on one is expected.
@@ -144,39 +156,233 @@ impl Hasher {
 
     /// Whether so many bytes, of which none was handed over, had better wait, because another hash may join in time.
     pub(crate) fn expects(&mut self, bytes: usize) -> bool {
-        let Taken { bytes: taken, is_open } = *self.line.taken();
-        self.expects = self.expects && is_open && taken == 0 && bytes < EXPECTING_BYTES_MAX;
+        if self.expects {
+            let inner = self.line.inner();
+            self.expects = inner.is_open && inner.taken == 0 && bytes < EXPECTING_BYTES_MAX;
+        }
         self.expects
+    }
+
+    async fn until<T>(&self, mut look: impl FnMut(&mut Inner) -> Option<T>) -> Result<T> {
+        loop {
+            {
+                let mut inner = self.line.inner();
+                if inner.is_lost {
+                    return Err(Error::Storage("a thread of the store ended early".into()));
+                }
+                if let Some(seen) = look(&mut inner) {
+                    return Ok(seen);
+                }
+            }
+            self.line.changed.notified().await;
+        }
     }
 }
 
-impl Line {
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Hasher {
+    /// Nobody will ask: what waits need not be hashed.
+    fn drop(&mut self) {
+        self.line.lose();
     }
 }
 
 impl Chain {
     /// How many bytes were handed over to the hash of the stage; `None`: no other hash can join any more.
     pub fn taken(&self) -> Option<u64> {
-        let Taken { bytes, is_open } = *self.0.upgrade()?.taken();
-        is_open.then_some(bytes)
+        let line = self.0.upgrade()?;
+        let inner = line.inner();
+        inner.is_open.then_some(inner.taken)
     }
 
-    /// From now on the bytes are taken through this hash, too. It must have come as far as the stage's: to the byte `at` of the
-    /// blob.
+    /// From now on the bytes are taken through this hash, too. It has taken those that were handed over, up to the byte `at` of
+    /// the blob.
     ///
     /// # Errors
-    /// It is given back when the stage's is somewhere else by now.
+    /// It is given back when more was handed over by now.
     pub fn join(&self, at: u64, chained: Chained) -> Result<(), Chained> {
         let Some(line) = self.0.upgrade() else { return Err(chained) };
-        let mut taken = line.taken();
-        if !taken.is_open || taken.bytes != at {
+        let mut inner = line.inner();
+        if !inner.is_open || inner.taken != at {
             return Err(chained);
         }
-        taken.is_open = false;
-        line.relay.push(Job::Join(chained));
+        let Chained { before, hash } = chained;
+        let parts = inner.before + inner.waiting.len() as u64;
+        inner.chained = Some((before, Head { parts, hash: Some(hash) }));
+        inner.is_open = false;
         Ok(())
+    }
+}
+
+impl Line {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives threads what there is to do.
+    fn begin(self: &Arc<Self>, inner: &mut Inner) {
+        while let Some(step) = inner.next() {
+            let turn = Turn { line: Arc::clone(self), over: false };
+            drop(spawn_blocking(move || turn.run(step)));
+        }
+    }
+
+    fn lose(&self) {
+        let mut inner = self.inner();
+        inner.is_lost = true;
+        let waiting = mem::take(&mut inner.waiting);
+        drop(inner);
+        drop(waiting);
+        self.changed.notify_one();
+    }
+}
+
+impl Inner {
+    fn new(own: ContentHash) -> Self {
+        let own = Head { parts: 0, hash: Some(own) };
+        let (waiting, before, bytes, taken, chained, is_lost) = Default::default();
+        Self { waiting, before, bytes, taken, is_open: true, own, chained, is_lost }
+    }
+
+    fn push(&mut self, part: Bytes) {
+        self.taken += part.len() as u64;
+        self.bytes += part.len();
+        self.waiting.push_back(part);
+    }
+
+    /// What waits for a hash.
+    fn rest(&self, head: &Head) -> impl Iterator<Item = &Bytes> {
+        let place = usize::try_from(head.parts - self.before).unwrap_or(usize::MAX);
+        self.waiting.iter().skip(place)
+    }
+
+    /// Something to do that nobody does.
+    fn next(&mut self) -> Option<Step> {
+        if self.is_lost {
+            return None;
+        }
+        let (own, chained) = self.who_goes();
+        let head = match &self.chained {
+            Some((_, head)) if chained => head,
+            Some(_) | None if own => &self.own,
+            Some(_) | None => return None,
+        };
+        let part = self.rest(head).next()?.clone();
+        let own = self.own.hash.take_if(|_| own);
+        let chained = self.chained.as_mut().and_then(|(_, head)| head.hash.take_if(|_| chained));
+        Some(Step { part, own, chained })
+    }
+
+    /// Which of the hashes, the blob's own and the other, takes a part now; both: the same.
+    fn who_goes(&self) -> (bool, bool) {
+        let own = &self.own;
+        match &self.chained {
+            None => (own.hash.is_some(), false),
+            Some((_, chained)) if own.is_with(chained) => {
+                (true, self.bytes < APART_BYTES || !*MAY_GO_APART)
+            }
+            Some((_, chained)) if self.goes_apart(own, chained) => (true, false),
+            Some((_, chained)) => (false, self.goes_apart(chained, own)),
+        }
+    }
+
+    fn goes_apart(&self, head: &Head, other: &Head) -> bool {
+        let rest = || self.rest(head).map(Bytes::len);
+        head.hash.is_some()
+            && if head.parts <= other.parts {
+                rest().next().is_some()
+            } else {
+                *MAY_GO_APART && rest().sum::<usize>() >= AHEAD_BYTES
+            }
+    }
+
+    /// Takes back what a thread has done.
+    fn done(&mut self, step: Step) {
+        if let Some(own) = step.own {
+            self.own.took(own);
+        }
+        if let (Some(hash), Some((_, head))) = (step.chained, &mut self.chained) {
+            head.took(hash);
+        }
+        let parts = self
+            .chained
+            .as_ref()
+            .map_or(self.own.parts, |(_, head)| head.parts.min(self.own.parts));
+        while self.before < parts {
+            self.before += 1;
+            self.bytes -= self.waiting.pop_front().map_or(0, |part| part.len());
+        }
+    }
+
+    /// The hashes, if they have taken everything.
+    fn end(&mut self) -> Option<Hashes> {
+        let is_behind = |head: &Head| head.hash.is_some() && self.rest(head).next().is_none();
+        if !is_behind(&self.own) || !self.chained.as_ref().is_none_or(|(_, head)| is_behind(head)) {
+            return None;
+        }
+        let own = self.own.hash.take()?;
+        let chained = self.chained.take().and_then(|(before, head)| {
+            let hash = head.hash?;
+            Some(Chained { before, hash })
+        });
+        Some(Hashes { own, chained })
+    }
+}
+
+impl Head {
+    /// Whether no thread has either of them, and they have taken the same parts.
+    fn is_with(&self, other: &Head) -> bool {
+        self.hash.is_some() && other.hash.is_some() && self.parts == other.parts
+    }
+
+    fn took(&mut self, hash: ContentHash) {
+        self.parts += 1;
+        self.hash = Some(hash);
+    }
+}
+
+impl Step {
+    fn take(&mut self) {
+        match (&mut self.own, &mut self.chained) {
+            (Some(own), Some(chained)) => ContentHash::update_both(own, chained, &self.part),
+            (Some(hash), None) | (None, Some(hash)) => hash.update(&self.part),
+            (None, None) => {}
+        }
+    }
+}
+
+/// One thread's turn: until there is nothing to do. If it ends in any other way, a hash is lost.
+struct Turn {
+    line: Arc<Line>,
+    over: bool,
+}
+
+impl Turn {
+    fn run(mut self, mut step: Step) {
+        loop {
+            step.take();
+            let mut inner = self.line.inner();
+            if inner.is_lost {
+                break;
+            }
+            inner.done(step);
+            let next = inner.next();
+            self.line.begin(&mut inner);
+            drop(inner);
+            self.line.changed.notify_one();
+            match next {
+                Some(next) => step = next,
+                None => break,
+            }
+        }
+        self.over = true;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.over {
+            self.line.lose();
+        }
     }
 }
 
@@ -261,5 +467,83 @@ mod tests {
         let mut late = Hasher::default();
         let _chain = late.chain();
         assert!(!late.expects(EXPECTING_BYTES_MAX) && !late.expects(1), "it was waited for");
+    }
+
+    /// Two hashes and so many parts of a quarter of a MiB.
+    fn two(parts: usize) -> Inner {
+        let mut inner = Inner::new(ContentHash::new());
+        inner.chained = Some((ContentHash::of(b""), Head { parts: 0, hash: Some(of(b"")) }));
+        (0..parts).for_each(|_| inner.push(Bytes::from(vec![7; 256 * 1024])));
+        inner
+    }
+
+    #[test]
+    fn what_is_little_two_hashes_take_together() {
+        let mut inner = two(5);
+        for _ in 0..5 {
+            let step = inner.next().unwrap();
+            assert!(step.own.is_some() && step.chained.is_some());
+            assert!(inner.next().is_none(), "no thread takes what another has");
+            assert!(inner.end().is_none());
+            inner.done(step);
+        }
+        assert!(inner.next().is_none() && inner.bytes == 0 && inner.waiting.is_empty());
+        assert!(inner.end().unwrap().chained.is_some());
+    }
+
+    #[test]
+    fn what_is_much_each_takes_by_itself() {
+        if !*MAY_GO_APART {
+            return;
+        }
+        let mut inner = two(6);
+        let (own, other) = (inner.next().unwrap(), inner.next().unwrap());
+        assert!(own.chained.is_none() && other.own.is_none() && inner.next().is_none());
+        inner.done(own);
+        for left in (3..=5).rev() {
+            let ahead = inner.next().unwrap();
+            assert!(ahead.own.is_some(), "{left} wait for it");
+            inner.done(ahead);
+        }
+        let ahead = inner.next().unwrap();
+        inner.done(ahead);
+        assert_eq!((inner.own.parts, inner.before), (5, 0));
+        assert!(inner.next().is_none(), "little waits: the other gets there first");
+        inner.done(other);
+        for parts in 1..5 {
+            let step = inner.next().unwrap();
+            assert!(step.own.is_none() && inner.before == parts);
+            inner.done(step);
+        }
+        let together = inner.next().unwrap();
+        assert!(together.own.is_some() && together.chained.is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn together_or_apart_the_hashes_are_the_same() {
+        for joins_at in [0, 1, 7, 60] {
+            let (mut hasher, mut all) = (Hasher::default(), Vec::new());
+            let chain = hasher.chain();
+            for n in 0..90_usize {
+                if n == joins_at {
+                    let hash = of(&[&b"abc"[..], &all].concat());
+                    let at = all.len() as u64;
+                    assert!(
+                        chain.join(at, Chained { before: ContentHash::of(b"abc"), hash }).is_ok()
+                    );
+                }
+                let part = vec![n as u8; 1 + n * 65_537 % 300_000];
+                all.extend_from_slice(&part);
+                hasher.room().await.unwrap();
+                hasher.push(Bytes::from(part));
+                if n % 30 == 29 {
+                    tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+                }
+            }
+            let Hashes { own, chained } = hasher.end().await.unwrap();
+            assert_eq!(own.finish(), ContentHash::of(&all), "{joins_at}");
+            let whole = [&b"abc"[..], &all].concat();
+            assert_eq!(chained.unwrap().hash.finish(), ContentHash::of(&whole), "{joins_at}");
+        }
     }
 }
