@@ -1,56 +1,30 @@
 //! Writes past the page cache, for what is long: the way of most of a long upload's bytes to the disk.
 //!
 //! What lives here: aligned memory, and full pages of it on their way to the disk. What does not: which bytes go this way
-//! (`writer`), and how much may be on its way (`stage`). Copying a long upload into the page cache cost as much as half its hash, and
-//! drove out of memory what is read. Where more is coming, a thread writes one part while the next is summed and copied.
+//! (`writer`). Copying a long upload into the page cache cost as much as half its hash, and drove out of memory what is read.
 
 use std::{
     fs::{File, OpenOptions},
-    io, mem,
+    io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
-use model::Result;
 use rustix::{fs::OFlags, io::Errno};
-
-use crate::relay::{Relay, Work};
 
 /// What offsets, lengths and addresses are multiples of, in bytes: a page, and the largest block of common disks.
 pub(super) const ALIGN: usize = 4096;
 /// How much goes to the disk at once, in bytes.
 const BUFFER_BYTES: usize = 1024 * 1024;
 
-/// A file's way past the page cache.
+/// A file's way past the page cache. Its calls block.
 pub(super) struct Direct {
-    way: Way,
-    filling: Buffer,
-    /// Where in the file `filling` begins.
-    at: u64,
-    written: Arc<AtomicU64>,
-}
-
-enum Way {
-    /// A thread of its own writes.
-    Away(Arc<Relay<Pages>>),
-    Here(Pages),
-}
-
-/// The file, for full pages.
-pub(super) struct Pages {
     direct: File,
     /// The same file, for less than a page, and for a file system that takes the flag and then refuses.
     cached: Arc<File>,
-    written: Arc<AtomicU64>,
-}
-
-/// Full pages, and where they begin in the file.
-pub(super) struct Filled {
-    buffer: Buffer,
+    filling: Buffer,
+    /// Where in the file `filling` begins.
     at: u64,
 }
 
@@ -78,60 +52,17 @@ impl Buffer {
     }
 }
 
-impl Pages {
-    /// Blocks.
-    fn write(&self, pages: &[u8], at: u64) -> io::Result<()> {
-        match self.direct.write_all_at(pages, at) {
-            Err(e) if Errno::from_io_error(&e) == Some(Errno::INVAL) => {
-                self.cached.write_all_at(pages, at)
-            }
-            written => written,
-        }?;
-        self.written.store(at + pages.len() as u64, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-impl Work for Pages {
-    type Job = Filled;
-
-    fn weight(filled: &Filled) -> usize {
-        filled.buffer.filled().len()
-    }
-
-    fn take(&mut self, Filled { buffer, at }: Filled) -> Result<()> {
-        Ok(self.write(buffer.filled(), at)?)
-    }
-}
-
 impl Direct {
-    /// Goes on in the file `cached` under `path` at `at`, a multiple of [`ALIGN`]; a thread of its own writes. `None`: the file
-    /// system has no such way.
+    /// Goes on in the file `cached` under `path` at `at`, a multiple of [`ALIGN`]. `None`: the file system has no such way.
     pub(super) fn open(path: &Path, cached: &Arc<File>, at: u64) -> Option<Self> {
         let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
         let direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok()?;
-        let written = Arc::new(AtomicU64::new(at));
-        let pages = Pages { direct, cached: Arc::clone(cached), written: Arc::clone(&written) };
-        let way = Way::Away(Arc::new(Relay::new(pages, BUFFER_BYTES)));
-        Some(Self { way, filling: Buffer::new(), at, written })
-    }
-
-    /// Who writes: for whoever waits for him.
-    pub(super) fn relay(&self) -> Option<&Arc<Relay<Pages>>> {
-        match &self.way {
-            Way::Away(relay) => Some(relay),
-            Way::Here(_) => None,
-        }
-    }
-
-    /// Goes on by itself: its calls block from now on. `pages`: what the other thread ended with.
-    pub(super) fn come_back(&mut self, pages: Pages) {
-        self.way = Way::Here(pages);
+        Some(Self { direct, cached: Arc::clone(cached), filling: Buffer::new(), at })
     }
 
     /// Up to where the file is written.
     pub(super) fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
+        self.at
     }
 
     /// Takes the next bytes.
@@ -141,38 +72,29 @@ impl Direct {
             self.filling.bytes.extend_from_slice(now);
             bytes = later;
             if self.filling.room() == 0 {
-                self.write_filled()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_filled(&mut self) -> io::Result<()> {
-        match &self.way {
-            Way::Away(relay) => {
-                let buffer = mem::replace(&mut self.filling, Buffer::new());
-                relay.push(Filled { buffer, at: self.at });
-            }
-            Way::Here(pages) => {
-                pages.write(self.filling.filled(), self.at)?;
+                self.write_pages(self.filling.filled())?;
+                self.at += BUFFER_BYTES as u64;
                 self.filling.bytes.truncate(self.filling.begin);
             }
         }
-        self.at += BUFFER_BYTES as u64;
         Ok(())
     }
 
-    /// Writes what is left, in the usual way what is less than a page of it. It must have come back.
+    /// Writes what is left, in the usual way what is less than a page of it.
     pub(super) fn end(self) -> io::Result<()> {
-        let Way::Here(pages) = self.way else {
-            return Err(io::Error::other("pages are still on their way"));
-        };
         let rest = self.filling.filled();
-        let (full, rest) = rest.split_at(rest.len() - rest.len() % ALIGN);
-        if !full.is_empty() {
-            pages.write(full, self.at)?;
+        let (pages, rest) = rest.split_at(rest.len() - rest.len() % ALIGN);
+        self.write_pages(pages)?;
+        self.cached.write_all_at(rest, self.at + pages.len() as u64)
+    }
+
+    fn write_pages(&self, pages: &[u8]) -> io::Result<()> {
+        match self.direct.write_all_at(pages, self.at) {
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::INVAL) => {
+                self.cached.write_all_at(pages, self.at)
+            }
+            written => written,
         }
-        pages.cached.write_all_at(rest, self.at + full.len() as u64)
     }
 }
 
@@ -184,8 +106,8 @@ mod tests {
     use crate::suite::Chance;
 
     /// Everything that was handed over, however cut, is in the file where it belongs.
-    #[tokio::test]
-    async fn it_writes_what_it_is_given() {
+    #[test]
+    fn it_writes_what_it_is_given() {
         let dir = tempfile::tempdir().unwrap();
         let mut chance = Chance::new(crate::suite::seed());
         let sizes = [0, 1, ALIGN - 1, ALIGN, ALIGN + 1, BUFFER_BYTES, 3 * BUFFER_BYTES + 5000];
@@ -205,19 +127,15 @@ mod tests {
                 direct.write(frame).unwrap();
                 rest = later;
             }
-            assert!(direct.written() <= (ALIGN + len) as u64);
-            let pages = direct.relay().unwrap().end().await.unwrap();
-            assert_eq!(direct.written(), (ALIGN + len - len % BUFFER_BYTES) as u64);
-            direct.come_back(pages);
-            let more = chance.bytes([0, 1, BUFFER_BYTES + 1][n % 3]);
-            direct.write(&more).unwrap();
+            let written = direct.written();
             direct.end().unwrap();
-            assert!(fs::read(&path).unwrap() == [head, bytes, more].concat(), "{len} bytes");
+            assert!(written <= (ALIGN + len) as u64 && written % ALIGN as u64 == 0);
+            assert!(fs::read(&path).unwrap() == [head, bytes].concat(), "{len} bytes");
         }
     }
 
-    #[tokio::test]
-    async fn a_refused_flag_is_not_an_error() {
+    #[test]
+    fn a_refused_flag_is_not_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let cached = Arc::new(File::create(dir.path().join("file")).unwrap());
         assert!(Direct::open(&dir.path().join("gone"), &cached, 0).is_none());
@@ -225,8 +143,6 @@ mod tests {
         // Not aligned: what a file system says that takes the flag and cannot do it.
         direct.at = 1;
         direct.write(&vec![7; BUFFER_BYTES]).unwrap();
-        let pages = direct.relay().unwrap().end().await.unwrap();
-        direct.come_back(pages);
         direct.end().unwrap();
         let mut expected = vec![7; BUFFER_BYTES + 1];
         expected[0] = 0;

@@ -16,9 +16,7 @@ use model::{BlobId, Digest, Error, Result};
 use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{
-    Store,
-    direct::Pages,
-    durable,
+    Store, durable,
     writer::{Batch, Progress, StageFile, Whole, Writer},
 };
 use crate::{
@@ -79,9 +77,9 @@ impl Writing {
         Ok(self.writer.insert(writer))
     }
 
-    fn finish(mut self, batch: Batch, hashes: Hashes, pages: Option<Pages>) -> Result<Whole> {
+    fn finish(mut self, batch: Batch, hashes: Hashes) -> Result<Whole> {
         self.writer(batch.bytes())?;
-        self.writer.take().ok_or_else(spent)?.finish(batch, hashes, pages)
+        self.writer.take().ok_or_else(spent)?.finish(batch, hashes)
     }
 }
 
@@ -112,8 +110,7 @@ impl LocalStage {
 
     fn failed(&self) -> Option<Error> {
         let written = self.writing.as_ref().and_then(Relay::failed);
-        let direct = || self.write_back.direct().and_then(|direct| direct.failed());
-        written.or_else(direct).or_else(|| self.write_back.failed.clone())
+        written.or_else(|| self.write_back.failed.clone())
     }
 
     /// Hands a full batch to the threads, once they have room for it. May be dropped at any await and called again.
@@ -125,9 +122,6 @@ impl LocalStage {
         };
         let writing = self.writing.insert(writing);
         writing.room().await?;
-        if let Some(direct) = self.write_back.direct() {
-            direct.room().await?;
-        }
         self.write_back.advance().await?;
         let frames = mem::take(&mut self.batch).into_frames();
         frames.iter().for_each(|frame| self.hasher.push(frame.clone()));
@@ -140,10 +134,6 @@ impl LocalStage {
         if let Some(writing) = &self.writing {
             writing.idle().await?;
         }
-        let pages = match self.write_back.direct() {
-            Some(direct) => Some(direct.end().await?),
-            None => None,
-        };
         // Waited for, because a write-back that fails after this would be the only one to be told.
         self.write_back.end().await?;
         let writing = match &self.writing {
@@ -152,7 +142,7 @@ impl LocalStage {
             None => self.new_writing(),
         };
         let batch = mem::take(&mut self.batch);
-        let whole = blocking(move || writing.finish(batch, hashes, pages)).await?;
+        let whole = blocking(move || writing.finish(batch, hashes)).await?;
         let Whole { file, footer, hashes } = whole;
         let (store, file) = (Arc::clone(&self.store), Some(file));
         Ok(Box::new(LocalStaged { store, footer, hashes, file }))
@@ -220,11 +210,6 @@ struct WriteBack {
 }
 
 impl WriteBack {
-    /// Who writes past the page cache, where nothing needs to be written back.
-    fn direct(&self) -> Option<&Relay<Pages>> {
-        self.progress.direct.get().map(|direct| &**direct)
-    }
-
     /// Begins write-back when enough was written since the last one, so that the disk is never idle for long. When much
     /// was written, the last one is waited for: a disk slower than the client holds the client back.
     async fn advance(&mut self) -> Result<()> {

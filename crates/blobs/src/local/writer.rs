@@ -20,11 +20,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use model::{BlobId, Result};
 
-use super::direct::{ALIGN, Direct, Pages};
+use super::direct::{ALIGN, Direct};
 use crate::{
     hasher::Hashes,
     layout::{BLOCK_LOG2, Footer, Sums},
-    relay::Relay,
     trail::Trail,
 };
 
@@ -122,8 +121,6 @@ pub(super) struct Progress {
     /// Bytes in the page cache or beyond.
     pub written: AtomicU64,
     pub file: OnceLock<Arc<File>>,
-    /// Who writes past the page cache, once somebody does.
-    pub direct: OnceLock<Arc<Relay<Pages>>>,
 }
 
 /// Writes one blob. Every method blocks. After an error it is of no use but to be dropped.
@@ -194,26 +191,14 @@ impl Writer {
         self.file.file.write_all_at(head, self.len)?;
         self.len = from;
         self.direct = Direct::open(&self.file.path, &self.file.file, from);
-        match self.direct.as_ref().and_then(Direct::relay) {
-            Some(relay) => drop(self.progress.direct.set(Arc::clone(relay))),
-            None => self.direct_from = u64::MAX,
+        if self.direct.is_none() {
+            self.direct_from = u64::MAX;
         }
         Ok(rest)
     }
 
-    /// Writes the last batch and the trailer; `hashes` have taken everything before it, and `pages` is what wrote past the page
-    /// cache so far.
-    pub(super) fn finish(
-        mut self,
-        batch: Batch,
-        mut hashes: Hashes,
-        pages: Option<Pages>,
-    ) -> Result<Whole> {
-        match (&mut self.direct, pages) {
-            (Some(direct), Some(pages)) => direct.come_back(pages),
-            // It is not worth while any more.
-            _ => self.direct_from = u64::MAX,
-        }
+    /// Writes the last batch and the trailer; `hashes` have taken everything before it.
+    pub(super) fn finish(mut self, batch: Batch, mut hashes: Hashes) -> Result<Whole> {
         let frames = batch.into_frames();
         frames.iter().for_each(|frame| hashes.update(frame));
         self.write(&frames)?;
