@@ -33,9 +33,9 @@ const AHEAD_BYTES: usize = 512 * 1024;
 /// How much a stage keeps to itself while another hash is expected to join: what comes while the blob before is hashed to its end.
 const EXPECTING_BYTES_MAX: usize = 3 * 1024 * 1024;
 
-/// On one core each would wait for the other.
+/// Each needs a core then, and so does whoever receives and writes.
 static MAY_GO_APART: LazyLock<bool> =
-    LazyLock::new(|| thread::available_parallelism().is_ok_and(|cores| cores.get() > 1));
+    LazyLock::new(|| thread::available_parallelism().is_ok_and(|cores| cores.get() > 2));
 
 /// A hash of more than a blob: of bytes before it, then of the blob's.
 #[derive(Clone)]

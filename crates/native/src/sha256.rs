@@ -69,14 +69,35 @@ mod x86 {
         let mut both = [halves(one), halves(other)];
         for block in blocks {
             let before = both;
-            let mut words = words(block);
-            for group in 0..16 {
-                let place = group % 4;
-                if group >= 4 {
-                    words[place] = next(&words, place);
-                }
-                four_rounds(&mut both, _mm_add_epi32(words[place], constants(group)));
-            }
+            let [mut w0, mut w1, mut w2, mut w3] = words(block);
+            both = four_rounds::<0>(both, w0);
+            both = four_rounds::<1>(both, w1);
+            both = four_rounds::<2>(both, w2);
+            both = four_rounds::<3>(both, w3);
+            w0 = next(w0, w1, w2, w3);
+            both = four_rounds::<4>(both, w0);
+            w1 = next(w1, w2, w3, w0);
+            both = four_rounds::<5>(both, w1);
+            w2 = next(w2, w3, w0, w1);
+            both = four_rounds::<6>(both, w2);
+            w3 = next(w3, w0, w1, w2);
+            both = four_rounds::<7>(both, w3);
+            w0 = next(w0, w1, w2, w3);
+            both = four_rounds::<8>(both, w0);
+            w1 = next(w1, w2, w3, w0);
+            both = four_rounds::<9>(both, w1);
+            w2 = next(w2, w3, w0, w1);
+            both = four_rounds::<10>(both, w2);
+            w3 = next(w3, w0, w1, w2);
+            both = four_rounds::<11>(both, w3);
+            w0 = next(w0, w1, w2, w3);
+            both = four_rounds::<12>(both, w0);
+            w1 = next(w1, w2, w3, w0);
+            both = four_rounds::<13>(both, w1);
+            w2 = next(w2, w3, w0, w1);
+            both = four_rounds::<14>(both, w2);
+            w3 = next(w3, w0, w1, w2);
+            both = four_rounds::<15>(both, w3);
             for (now, before) in both.iter_mut().flatten().zip(before.iter().flatten()) {
                 *now = _mm_add_epi32(*now, *before);
             }
@@ -88,21 +109,21 @@ mod x86 {
     /// Four rounds of both; `added`: the words of the schedule and the constants, added up.
     #[inline]
     #[target_feature(enable = "sha,sse4.1,ssse3")]
-    fn four_rounds(both: &mut [Halves; 2], added: __m128i) {
+    fn four_rounds<const GROUP: usize>(both: [Halves; 2], words: __m128i) -> [Halves; 2] {
+        let added = _mm_add_epi32(words, constants::<GROUP>());
         let upper = _mm_shuffle_epi32::<0b1110>(added);
-        let [[abef, cdgh], [abef2, cdgh2]] = *both;
+        let [[abef, cdgh], [abef2, cdgh2]] = both;
         let cdgh = _mm_sha256rnds2_epu32(cdgh, abef, added);
         let cdgh2 = _mm_sha256rnds2_epu32(cdgh2, abef2, added);
         let abef = _mm_sha256rnds2_epu32(abef, cdgh, upper);
         let abef2 = _mm_sha256rnds2_epu32(abef2, cdgh2, upper);
-        *both = [[abef, cdgh], [abef2, cdgh2]];
+        [[abef, cdgh], [abef2, cdgh2]]
     }
 
     /// The next four words of the schedule; `words`: the sixteen before, of which the oldest are at `oldest`.
     #[inline]
     #[target_feature(enable = "sha,sse4.1,ssse3")]
-    fn next(words: &[__m128i; 4], oldest: usize) -> __m128i {
-        let [first, second, third, fourth] = [0, 1, 2, 3].map(|n| words[(oldest + n) % 4]);
+    fn next(first: __m128i, second: __m128i, third: __m128i, fourth: __m128i) -> __m128i {
         let nearest = _mm_alignr_epi8::<4>(fourth, third);
         let sum = _mm_add_epi32(_mm_sha256msg1_epu32(first, second), nearest);
         _mm_sha256msg2_epu32(sum, fourth)
@@ -110,15 +131,15 @@ mod x86 {
 
     /// Four constants.
     #[inline]
-    #[target_feature(enable = "sse4.1")]
-    fn constants(group: usize) -> __m128i {
-        let [first, second, third, fourth] = [0, 1, 2, 3].map(|n| K[4 * group + n].cast_signed());
+    #[target_feature(enable = "sse4.1,ssse3")]
+    fn constants<const GROUP: usize>() -> __m128i {
+        let [first, second, third, fourth] = [0, 1, 2, 3].map(|n| K[4 * GROUP + n].cast_signed());
         _mm_set_epi32(fourth, third, second, first)
     }
 
     /// The words of a block, which lie in it with their highest byte first.
     #[inline]
-    #[target_feature(enable = "ssse3")]
+    #[target_feature(enable = "sse4.1,ssse3")]
     fn words(block: &Block) -> [__m128i; 4] {
         let swapped = _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203);
         let at = |place: usize| {
@@ -131,14 +152,14 @@ mod x86 {
     }
 
     #[inline]
-    #[target_feature(enable = "sse4.1")]
+    #[target_feature(enable = "sse4.1,ssse3")]
     fn halves(state: &State) -> Halves {
         let [a, b, c, d, e, f, g, h] = state.map(u32::cast_signed);
         [_mm_set_epi32(a, b, e, f), _mm_set_epi32(c, d, g, h)]
     }
 
     #[inline]
-    #[target_feature(enable = "sse4.1")]
+    #[target_feature(enable = "sse4.1,ssse3")]
     fn state([abef, cdgh]: Halves) -> State {
         [
             _mm_extract_epi32::<3>(abef),
