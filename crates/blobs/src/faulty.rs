@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
 
-use crate::{Blob, Blobs, Chain, Chained, ContentHash, Follow, Lying, Stage, Staged, Task};
+use crate::{Blob, Blobs, Chain, ContentHash, Follow, Lying, Stage, Staged, Task};
 
 /// Asked at every step, with a name for it: `Ready(Ok)` goes on, `Ready(Err)` fails there, `Pending` never answers.
 pub type Step = Arc<dyn Fn(&'static str) -> Poll<Result<()>> + Send + Sync>;
@@ -158,10 +158,6 @@ impl Staged for FaultyStaged {
 
     fn hash(&self) -> Option<ContentHash> {
         self.staged.hash()
-    }
-
-    fn chained(&self) -> Option<Chained> {
-        self.staged.chained()
     }
 
     fn seal(self: Box<Self>) -> Task<'static, Result<BlobId>> {

@@ -19,7 +19,10 @@ use std::{
 
 use bytes::Bytes;
 use model::{Digest, Error, Result};
-use tokio::{sync::Notify, task::spawn_blocking};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::spawn_blocking,
+};
 
 use crate::ContentHash;
 
@@ -47,6 +50,7 @@ pub struct Chained {
 }
 
 /// What bytes are taken through.
+#[derive(Clone)]
 pub struct Hashes {
     /// The blob's.
     pub own: ContentHash,
@@ -58,10 +62,15 @@ pub struct Hashes {
 pub struct Hasher {
     line: Arc<Line>,
     expects: bool,
+    /// Who let another hash join, or will.
+    asked: Option<oneshot::Sender<Hashes>>,
 }
 
 /// Lets another hash join the one of a stage.
-pub struct Chain(Weak<Line>);
+pub struct Chain {
+    line: Weak<Line>,
+    end: oneshot::Receiver<Hashes>,
+}
 
 struct Line {
     inner: Mutex<Inner>,
@@ -119,7 +128,8 @@ impl From<ContentHash> for Hasher {
     /// Goes on from a state.
     fn from(own: ContentHash) -> Self {
         let inner = Mutex::new(Inner::new(own));
-        Self { line: Arc::new(Line { inner, changed: Notify::new() }), expects: false }
+        let line = Arc::new(Line { inner, changed: Notify::new() });
+        Self { line, expects: false, asked: None }
     }
 }
 
@@ -150,8 +160,16 @@ impl Hasher {
 
     /// Lets another hash join. From now on one is expected.
     pub(crate) fn chain(&mut self) -> Chain {
-        self.expects = true;
-        Chain(Arc::downgrade(&self.line))
+        let (sender, end) = oneshot::channel();
+        (self.expects, self.asked) = (true, Some(sender));
+        Chain { line: Arc::downgrade(&self.line), end }
+    }
+
+    /// These are the hashes of all there is, for who asked.
+    pub(crate) fn tell(&mut self, hashes: &Hashes) {
+        if let Some(asked) = self.asked.take() {
+            drop(asked.send(hashes.clone()));
+        }
     }
 
     /// Whether so many bytes, of which none was handed over, had better wait, because another hash may join in time.
@@ -189,7 +207,7 @@ impl Drop for Hasher {
 impl Chain {
     /// How many bytes were handed over to the hash of the stage; `None`: no other hash can join any more.
     pub fn taken(&self) -> Option<u64> {
-        let line = self.0.upgrade()?;
+        let line = self.line.upgrade()?;
         let inner = line.inner();
         inner.is_open.then_some(inner.taken)
     }
@@ -200,7 +218,7 @@ impl Chain {
     /// # Errors
     /// It is given back when more was handed over by now.
     pub fn join(&self, at: u64, chained: Chained) -> Result<(), Chained> {
-        let Some(line) = self.0.upgrade() else { return Err(chained) };
+        let Some(line) = self.line.upgrade() else { return Err(chained) };
         let mut inner = line.inner();
         if !inner.is_open || inner.taken != at {
             return Err(chained);
@@ -210,6 +228,11 @@ impl Chain {
         inner.chained = Some((before, Head { parts, hash: Some(hash) }));
         inner.is_open = false;
         Ok(())
+    }
+
+    /// Waits until everything is hashed, which is before it is a whole blob; `None`: it does not come to that.
+    pub async fn end(self) -> Option<Hashes> {
+        self.end.await.ok()
     }
 }
 
@@ -437,7 +460,10 @@ mod tests {
         assert!(chain.join(2, joined).is_ok());
         assert!(chain.taken().is_none() && chain.join(2, chained(b"x")).is_err(), "one joined");
         hasher.push(Bytes::from_static(b"f"));
-        let Hashes { own, chained } = hasher.end().await.unwrap();
+        let hashes = hasher.end().await.unwrap();
+        hasher.tell(&hashes);
+        drop(hasher);
+        let Hashes { own, chained } = chain.end().await.unwrap();
         let Chained { before, hash } = chained.unwrap();
         assert_eq!(own.finish(), ContentHash::of(b"def"));
         assert_eq!(before, ContentHash::of(b"abc"));
@@ -454,6 +480,7 @@ mod tests {
         let chain = dropped.chain();
         drop(dropped);
         assert!(chain.taken().is_none() && chain.join(0, chained(b"abc")).is_err());
+        assert!(chain.end().await.is_none());
     }
 
     #[tokio::test]

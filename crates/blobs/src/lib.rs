@@ -25,7 +25,7 @@ use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
 
 pub use hash::ContentHash;
-pub use hasher::{Chain, Chained, Hasher};
+pub use hasher::{Chain, Chained, Hasher, Hashes};
 pub use local::{Local, LocalOptions};
 pub use object::Object;
 
@@ -151,10 +151,6 @@ pub trait Staged: Send {
     fn digest(&self) -> Digest;
     /// SHA-256 as it is after its bytes, if the engine has it: a hash of these bytes and more can go on from there.
     fn hash(&self) -> Option<ContentHash> {
-        None
-    }
-    /// The hash that joined ([`Stage::chain`]), after its bytes.
-    fn chained(&self) -> Option<Chained> {
         None
     }
     /// Makes bytes and name durable. Afterwards it is the catalog's to refer to; an error leaves nothing behind but,

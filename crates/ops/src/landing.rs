@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use blobs::{Chain, Chained, ContentHash, Follow, Stage, Staged};
+use blobs::{Chain, ContentHash, Follow, Stage, Staged};
 use bytes::{Bytes, BytesMut};
 use catalog::Tx;
 use model::{AccountId, Content, Digest, Error, Extent, InlineId, Result, limits};
@@ -175,11 +175,6 @@ impl Landed {
     /// SHA-256 as it is after them, where the store has it.
     pub(crate) fn hash(&self) -> Option<ContentHash> {
         self.staged.as_ref().and_then(|staged| staged.hash())
-    }
-
-    /// The hash of more that joined theirs, after them.
-    pub(crate) fn chained(&self) -> Option<Chained> {
-        self.staged.as_ref().and_then(|staged| staged.chained())
     }
 
     /// The beginning of them.

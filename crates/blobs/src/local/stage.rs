@@ -20,7 +20,7 @@ use super::{
     writer::{Batch, Progress, StageFile, Whole, Writer},
 };
 use crate::{
-    Chain, Chained, ContentHash, Follow, Stage, Staged, Task,
+    Chain, ContentHash, Follow, Stage, Staged, Task,
     hasher::{Hasher, Hashes},
     layout::Footer,
     relay::{Relay, Work},
@@ -77,9 +77,9 @@ impl Writing {
         Ok(self.writer.insert(writer))
     }
 
-    fn finish(mut self, batch: Batch, hashes: Hashes) -> Result<Whole> {
-        self.writer(batch.bytes())?;
-        self.writer.take().ok_or_else(spent)?.finish(batch, hashes)
+    fn finish(mut self, frames: &[Bytes], hashes: Hashes) -> Result<Whole> {
+        self.writer(frames.iter().map(Bytes::len).sum())?;
+        self.writer.take().ok_or_else(spent)?.finish(frames, hashes)
     }
 }
 
@@ -130,7 +130,15 @@ impl LocalStage {
     }
 
     async fn finished(mut self) -> Result<Box<dyn Staged>> {
-        let hashes = self.hasher.end().await?;
+        let frames = mem::take(&mut self.batch).into_frames();
+        let is_long = self.writing.is_some();
+        if is_long {
+            frames.iter().for_each(|frame| self.hasher.push(frame.clone()));
+        }
+        let mut hashes = self.hasher.end().await?;
+        if is_long {
+            self.hasher.tell(&hashes);
+        }
         if let Some(writing) = &self.writing {
             writing.idle().await?;
         }
@@ -141,11 +149,16 @@ impl LocalStage {
             Some(writing) => writing.end().await?,
             None => self.new_writing(),
         };
-        let batch = mem::take(&mut self.batch);
-        let whole = blocking(move || writing.finish(batch, hashes)).await?;
-        let Whole { file, footer, hashes } = whole;
+        let whole = move || {
+            if !is_long {
+                frames.iter().for_each(|frame| hashes.update(frame));
+            }
+            writing.finish(&frames, hashes)
+        };
+        let Whole { file, footer, hashes } = blocking(whole).await?;
+        self.hasher.tell(&hashes);
         let (store, file) = (Arc::clone(&self.store), Some(file));
-        Ok(Box::new(LocalStaged { store, footer, hashes, file }))
+        Ok(Box::new(LocalStaged { store, footer, hash: hashes.own, file }))
     }
 }
 
@@ -241,7 +254,7 @@ impl WriteBack {
 struct LocalStaged {
     store: Arc<Store>,
     footer: Footer,
-    hashes: Hashes,
+    hash: ContentHash,
     /// `None` once it is being sealed.
     file: Option<StageFile>,
 }
@@ -256,11 +269,7 @@ impl Staged for LocalStaged {
     }
 
     fn hash(&self) -> Option<ContentHash> {
-        Some(self.hashes.own.clone())
-    }
-
-    fn chained(&self) -> Option<Chained> {
-        self.hashes.chained.clone()
+        Some(self.hash.clone())
     }
 
     fn seal(mut self: Box<Self>) -> Task<'static, Result<BlobId>> {

@@ -197,11 +197,9 @@ impl Writer {
         Ok(rest)
     }
 
-    /// Writes the last batch and the trailer; `hashes` have taken everything before it.
-    pub(super) fn finish(mut self, batch: Batch, mut hashes: Hashes) -> Result<Whole> {
-        let frames = batch.into_frames();
-        frames.iter().for_each(|frame| hashes.update(frame));
-        self.write(&frames)?;
+    /// Writes the last batch and the trailer; `hashes` have taken everything.
+    pub(super) fn finish(mut self, frames: &[Bytes], hashes: Hashes) -> Result<Whole> {
+        self.write(frames)?;
         if let Some(direct) = self.direct.take() {
             direct.end()?;
         }

@@ -12,8 +12,8 @@ use model::{BlobId, Digest, Error, Result};
 
 use super::{Shared, parts::Parts, spool::Spool};
 use crate::{
-    Chain, Chained, ContentHash, Follow, Stage, Staged, Task,
-    hasher::{Hasher, Hashes},
+    Chain, ContentHash, Follow, Stage, Staged, Task,
+    hasher::Hasher,
     layout::{BLOCK_LOG2, Footer, Sums},
     threads::joined,
 };
@@ -100,6 +100,7 @@ impl ObjectStage {
         }
         self.advance().await?;
         let hashes = self.hasher.end().await?;
+        self.hasher.tell(&hashes);
         if let Some(spool) = &mut self.spool {
             spool.settle().await?;
         }
@@ -113,7 +114,7 @@ impl ObjectStage {
             self.parts.push(some)?;
         }
         let (shared, parts) = (self.shared, Some(self.parts));
-        Ok(Box::new(ObjectStaged { shared, footer, hashes, parts }))
+        Ok(Box::new(ObjectStaged { shared, footer, hash: hashes.own, parts }))
     }
 }
 
@@ -150,7 +151,7 @@ impl Stage for ObjectStage {
 struct ObjectStaged {
     shared: Arc<Shared>,
     footer: Footer,
-    hashes: Hashes,
+    hash: ContentHash,
     /// `None` once it is being sealed.
     parts: Option<Parts>,
 }
@@ -165,11 +166,7 @@ impl Staged for ObjectStaged {
     }
 
     fn hash(&self) -> Option<ContentHash> {
-        Some(self.hashes.own.clone())
-    }
-
-    fn chained(&self) -> Option<Chained> {
-        self.hashes.chained.clone()
+        Some(self.hash.clone())
     }
 
     fn seal(mut self: Box<Self>) -> Task<'static, Result<BlobId>> {

@@ -7,7 +7,7 @@
 //! together. Otherwise the hash of the whole goes by itself until it is where the piece's own is: a piece waits for that while it
 //! is close, and not while it is far behind.
 
-use blobs::{Chained, Hasher};
+use blobs::{Chained, ContentHash, Hasher, Hashes};
 use bytes::Bytes;
 use model::{PieceContent, Result, UploadId};
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ use crate::{Store, landing::Followed};
 /// How far the hash of the whole may be behind a piece, in bytes: so much is in memory anyhow.
 const LAG_MAX: u64 = 1024 * 1024;
 /// A hash that is further behind than this, in bytes, is not waited for.
-const NEAR: u64 = 16 * 1024 * 1024;
+const NEAR: u64 = 32 * 1024 * 1024;
 
 /// A piece that arrives, as the hash of the whole sees it.
 pub(super) struct Ahead {
@@ -63,7 +63,7 @@ enum Way {
 }
 
 impl Ahead {
-    /// Of a piece behind the first of which hardly anything came yet.
+    /// Of a piece of which hardly anything came yet.
     pub(super) fn new(store: &Store, upload: UploadId, number: u32, followed: Followed) -> Self {
         let serial = store.0.prefixes.arrives(upload, number);
         let of = Of { store: store.clone(), upload, number, serial };
@@ -75,10 +75,13 @@ impl Ahead {
         }
         let (task, mut comes) = (of.clone(), came.subscribe());
         tokio::spawn(async move {
-            match task.pass(known, followed, &mut comes, &mut goes).await {
-                Way::Joined => drop(ended::<()>(&mut comes).await),
-                Way::Past(after) => task.passed(after),
-                Way::Lost => {}
+            let after = match task.pass(known, &followed, &mut comes, &mut goes).await {
+                Way::Joined => task.joined(followed).await,
+                Way::Past(after) => Some(after),
+                Way::Lost => None,
+            };
+            if let Some(after) = after {
+                task.store.0.prefixes.passed(upload, number, serial, after);
             }
             task.store.0.prefixes.left(upload, number, serial);
         });
@@ -101,14 +104,12 @@ impl Ahead {
         drop(self.at.wait_for(is_close).await);
     }
 
-    /// Nothing comes any more.
-    pub(super) fn all_came(&self) {
+    /// Nothing comes any more. Waits until the hash of the whole is past the piece, if it goes with the piece's own: then the
+    /// piece that comes next can begin with it.
+    pub(super) async fn all_came(&mut self) {
         self.came.send_modify(|came| came.all = true);
-    }
-
-    /// The hash of the whole is past the piece, with the piece's own.
-    pub(super) fn passed(&self, after: Chained) {
-        self.of.passed(after);
+        let is_soon = |at: &At| matches!(at, At::Joining | At::Joined);
+        while is_soon(&self.at.borrow_and_update()) && self.at.changed().await.is_ok() {}
     }
 
     /// Waits until the hash of the whole is past the piece, unless it is far behind or has not begun: then the piece that
@@ -116,8 +117,8 @@ impl Ahead {
     pub(super) async fn is_past(&mut self) {
         let bytes = self.came.borrow().bytes;
         let is_near = |at: At| match at {
-            At::Awaiting | At::Joined => false,
-            At::Joining => true,
+            At::Awaiting => false,
+            At::Joining | At::Joined => true,
             At::Alone(at) => bytes - at <= NEAR,
         };
         loop {
@@ -139,21 +140,31 @@ impl Of {
     /// The state before the piece, if it is known; then the hash of the whole counts as one that follows the piece.
     fn begin(&self) -> Option<Chained> {
         let prefixes = &self.store.0.prefixes;
-        let hash = prefixes.before(self.upload, self.number)?;
+        let hash = match self.number {
+            1 => ContentHash::new(),
+            number => prefixes.before(self.upload, number)?,
+        };
         let before = hash.clone().finish();
         prefixes.follows(self.upload, self.number, self.serial, before);
         Some(Chained { before, hash })
     }
 
-    fn passed(&self, after: Chained) {
-        self.store.0.prefixes.passed(self.upload, self.number, self.serial, after);
+    /// The state after the piece, from its own hash on.
+    async fn joined(&self, Followed { chain, follow }: Followed) -> Option<Chained> {
+        // What arrives is not read any more.
+        drop(follow);
+        let Hashes { own, chained } = chain.end().await?;
+        match self.number {
+            1 => Some(Chained { before: ContentHash::new().finish(), hash: own }),
+            _ => chained,
+        }
     }
 
     /// Takes the hash of the whole through the piece, from when the state before it is known.
     async fn pass(
         &self,
         known: Option<Chained>,
-        followed: Followed,
+        followed: &Followed,
         came: &mut watch::Receiver<Came>,
         at: &mut watch::Sender<At>,
     ) -> Way {
@@ -162,7 +173,12 @@ impl Of {
             None => self.begun(came).await,
         };
         let Some(known) = known else { return Way::Lost };
-        through(known, &followed, came, at).await.unwrap_or(Way::Lost)
+        if self.number == 1 {
+            // They are the same.
+            at.send_replace(At::Joined);
+            return Way::Joined;
+        }
+        through(known, followed, came, at).await.unwrap_or(Way::Lost)
     }
 
     /// Waits for the state before the piece. `None`: the piece is over.

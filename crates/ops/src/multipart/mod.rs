@@ -14,7 +14,6 @@ mod turns;
 
 use std::sync::Arc;
 
-use blobs::ContentHash;
 use bytes::Bytes;
 use futures_util::future::join;
 use model::{Caller, Digest, Error, Multipart, Piece, Result, TreePath, UploadId, limits};
@@ -167,11 +166,7 @@ impl Store {
         let room = self.0.catalog.read(may).await?.room;
         self.may_grow(crate::quota::at_least(said.len))?;
         let slot = self.0.slots.take(caller.account)?;
-        // The first piece's own hash is the state after it.
-        let landing = match spec.number {
-            1 => Landing::blob(self, caller.account),
-            _ => Landing::followed_blob(self, caller.account),
-        };
+        let landing = Landing::followed_blob(self, caller.account);
         let (store, caller, gate) = (self.clone(), caller.clone(), self.0.turns.of(spec.upload));
         Ok(PieceUpload { store, caller, spec, landing, room, ahead: None, gate, turn: None, slot })
     }
@@ -260,23 +255,19 @@ impl PieceUpload {
     }
 
     async fn commit_now(self) -> Result<(u64, Digest)> {
-        let (store, caller, ahead, _slot) = (self.store, self.caller, self.ahead, self.slot);
-        drop(self.turn);
-        if let Some(ahead) = &ahead {
-            ahead.all_came();
-        }
-        let landed = self.landing.end(self.spec.checksum).await?;
-        if let (Some(ahead), Some(chained)) = (&ahead, landed.chained()) {
-            ahead.passed(chained);
-        }
+        let (store, caller, mut ahead, _slot) = (self.store, self.caller, self.ahead, self.slot);
+        let (turn, landing) = (self.turn, self.landing.end(self.spec.checksum));
+        let hashed = async {
+            if let Some(ahead) = &mut ahead {
+                ahead.all_came().await;
+            }
+            drop(turn);
+        };
+        let landed = join(landing, hashed).await.0?;
         let (size, checksum) = (landed.size(), landed.digest());
         let spec = PieceSpec { len: Some(size), ..self.spec };
         let (limits, now) = (store.0.limits.multipart, store.now());
         let hash = landed.hash().filter(|_| spec.number == 1);
-        if let Some(hash) = &hash {
-            let passed = (ContentHash::new().finish(), hash.clone());
-            store.0.prefixes.reached(spec.upload, 1, None, passed);
-        }
         let place = landed.place(&store, move |tx, content| {
             rules::add(tx, &caller, &spec, checksum, &content, limits, now)
         });
