@@ -197,7 +197,8 @@ mod tests {
         let Some(compress_two) = compress_two() else { return };
         let mut blocks: Vec<Block> = Vec::new();
         for n in 0..9_u32 {
-            let byte = |place: usize| (n.wrapping_mul(2_654_435_761) >> (place % 25)) as u8;
+            let byte =
+                |place: usize| (n.wrapping_mul(2_654_435_761) >> (place % 25)).to_le_bytes()[0];
             blocks.push(std::array::from_fn(byte));
             let (mut one, mut other) = (FIRST, FIRST.map(|word| word.rotate_left(n)));
             let (mut first, mut second) = (one, other);

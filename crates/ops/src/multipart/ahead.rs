@@ -219,10 +219,11 @@ async fn through(
         if own == Some(offset) {
             at.send_replace(At::Joining);
             let hash = hasher.end().await?.own;
-            let Err(chained) = followed.chain.join(offset, Chained { before, hash }) else {
+            let chained = Chained { before, hash };
+            if followed.chain.join(offset, &chained) {
                 at.send_replace(At::Joined);
                 return Ok(Way::Joined);
-            };
+            }
             // The piece's own went on meanwhile; from now on it waits.
             hasher = Hasher::from(chained.hash);
         } else if offset < own.unwrap_or(bytes) {

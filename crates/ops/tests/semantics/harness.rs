@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
-use blobs::Local;
+use blobs::{Blobs, Local};
 use bytes::Bytes;
 use catalog::{Catalog, Embedded};
 use model::{Caller, Owner, Result, Secret, Time, TreePath, UserId};
@@ -45,6 +45,14 @@ impl Bench {
 
     /// The same with limits of its own.
     pub(crate) fn with(limits: Limits) -> Self {
+        Self::over(limits, |blobs| blobs)
+    }
+
+    /// The same over blobs that `wrap` makes of the local ones.
+    pub(crate) fn over(
+        limits: Limits,
+        wrap: impl FnOnce(Arc<dyn Blobs>) -> Arc<dyn Blobs>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let catalog =
             Embedded::open(dir.path().join("catalog"), catalog::embedded::Options::default());
@@ -53,7 +61,7 @@ impl Bench {
         let outbound = outbound::Client::new(Rules::default(), Timeouts::default()).unwrap();
         let store = Store::new(Parts {
             catalog: Catalog::new(Arc::new(catalog.unwrap())),
-            blobs: blobs.clone(),
+            blobs: wrap(blobs.clone()),
             clock: clock.clone(),
             vault: Vault::new(&[1; 32]),
             through: PullThrough::new(Vec::new(), outbound.clone(), Default::default()).into(),

@@ -1,12 +1,16 @@
 //! Pieces of uploads as they arrive: in whatever order and however cut, the whole is what was sent, and its checksum does not
 //! read them again where it could follow them.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, task::Poll, time::Duration};
 
-use blobs::suite::{Chance, seed};
+use blobs::{
+    Blobs,
+    faulty::Faulty,
+    suite::{Chance, seed},
+};
 use bytes::Bytes;
 use model::{Caller, ContentType, Digest, UploadId, UploadState};
-use ops::{MultipartSpec, Parents, PieceSpec, PieceUpload, Stat, TypeRule};
+use ops::{Limits, MultipartSpec, Parents, PieceSpec, PieceUpload, Stat, TypeRule};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 
@@ -22,7 +26,10 @@ struct Sending {
 
 impl Sending {
     async fn begin(name: &str) -> Self {
-        let bench = Bench::new();
+        Self::begin_in(Bench::new(), name).await
+    }
+
+    async fn begin_in(bench: Bench, name: &str) -> Self {
         bench.add_user("anna", |_| ()).await;
         let caller = bench.store.caller_named("anna").await.unwrap();
         let spec = MultipartSpec {
@@ -120,6 +127,27 @@ async fn pieces_in_order_are_not_read_again() {
     let mut sending = Sending::begin("f").await;
     let mut whole = Vec::new();
     for (number, len) in (1..).zip([2_500_000, 300_000, 5_000, 4_000_000]) {
+        let bytes = chance.bytes(len);
+        sending.send(number, &bytes, &mut chance).await;
+        whole.extend(bytes);
+    }
+    spoil(&sending.bench.dir.path().join("blobs"));
+    sending.join();
+    assert_eq!(sending.end().await, UploadState::Success);
+    assert_eq!(sending.checksum("f").await, sha256(&whole));
+}
+
+/// Where what arrives cannot be read, as over an object store, the hash of the whole goes along from a piece's first byte on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_are_they_where_nothing_can_be_read_as_it_comes() {
+    let mut chance = Chance::new(seed());
+    // Its stages cannot be followed.
+    let wrap =
+        |blobs| Arc::new(Faulty::new(blobs, Arc::new(|_| Poll::Ready(Ok(()))))) as Arc<dyn Blobs>;
+    let bench = Bench::over(Limits::default(), wrap);
+    let mut sending = Sending::begin_in(bench, "f").await;
+    let mut whole = Vec::new();
+    for (number, len) in (1..).zip([2_500_000, 5_000, 4_000_000, 300_000, 70_000]) {
         let bytes = chance.bytes(len);
         sending.send(number, &bytes, &mut chance).await;
         whole.extend(bytes);
