@@ -47,7 +47,7 @@ impl Default for Options {
         Self {
             cache_bytes: 32 << 20,
             rows_bytes: 8 << 20,
-            memtable_bytes: 24 << 20,
+            memtable_bytes: 20 << 20,
             log_bytes: 64 * MIB,
             background_bytes_per_second: 200 << 20,
             blob_bytes_min: KIB,
@@ -161,7 +161,7 @@ impl Options {
         if family == Family::Inline {
             // Content is nearly all that is written. Memtables become blob files of their size, and logs are about as long: longer
             // ones save merging, shorter ones memory and the time that a file system takes to free them, for which every sync waits.
-            cf.set_write_buffer_size(16 << 20);
+            cf.set_write_buffer_size(12 << 20);
             cf.set_enable_blob_files(true);
             cf.set_min_blob_size(self.blob_bytes_min);
             cf.set_blob_file_size(64 * MIB);
