@@ -14,7 +14,6 @@ mod hasher;
 mod layout;
 mod local;
 pub mod object;
-mod relay;
 pub mod suite;
 mod threads;
 mod trail;

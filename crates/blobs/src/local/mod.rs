@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What lives here: the store itself and how its calls reach threads that may block. What does not: the format
-//! (`crate::layout`), writing (`stage`, `writer`), durability (`durable`), what is left of removed files (`remains`), reading (`read`, and `crate::trail` while it is written), what
+//! (`crate::layout`), writing (`stage`, `relay`, `writer`), durability (`durable`), what is left of removed files (`remains`), reading (`read`, and `crate::trail` while it is written), what
 //! is known of open files and which stay open (`known`, `open_files`), the walk (`walk`), what is kept free (`room`). The invariants: one process owns the directory; no name on disk is anything
 //! but an id; nothing here waits for a disk on a thread of the runtime.
 
@@ -15,6 +15,7 @@ mod durable;
 mod known;
 mod open_files;
 mod read;
+mod relay;
 mod remains;
 mod room;
 mod stage;

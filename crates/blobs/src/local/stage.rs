@@ -1,8 +1,8 @@
 //! Staging: takes frames over from an upload and keeps them being written and hashed while the next come in.
 //!
-//! What does not live here: how a batch is written (`writer`) and hashed (`hasher`), what makes it durable (`durable`). The
+//! What does not live here: how a batch is written (`writer`), by which thread (`relay`), and hashed (`hasher`), what makes it durable (`durable`). The
 //! invariants: what is hashed and what is written are the same batches in the same order; at most two batches are being
-//! written, a few wait to be hashed and one is coming in, so that memory is bounded and a slow disk holds the client back;
+//! written, a few wait to be hashed and one is coming in (a long one while another hash is expected), so that memory is bounded and a slow disk holds the client back;
 //! no thread waits for a client; whoever stops waiting, at whatever point, leaves a stage that can go on or be dropped, and
 //! dropping removes the file.
 
@@ -17,13 +17,13 @@ use tokio::{runtime::Handle, task::JoinHandle};
 
 use super::{
     Store, durable,
+    relay::{Relay, Work},
     writer::{Batch, Progress, StageFile, Whole, Writer},
 };
 use crate::{
     Chain, ContentHash, Follow, Stage, Staged, Task,
     hasher::{Hasher, Hashes},
     layout::Footer,
-    relay::{Relay, Work},
     threads::{blocking, joined},
     trail::Trail,
 };

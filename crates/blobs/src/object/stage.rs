@@ -2,7 +2,7 @@
 //!
 //! What does not live here: the parts (`parts`), hashing (`crate::hasher`), the file for those who read along (`spool`). The
 //! invariants: what is hashed, summed, spooled and sent are the same segments in the same order; memory is the parts on
-//! their way, the one being filled and what waits to be hashed, whatever the frames are (they are copied, because a short
+//! their way, the one being filled and what waits to be hashed or for another hash, whatever the frames are (they are copied, because a short
 //! frame can hold a long buffer); whoever stops waiting, at whatever point, leaves a stage that can go on or be dropped.
 
 use std::{collections::VecDeque, mem, sync::Arc};

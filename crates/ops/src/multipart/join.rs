@@ -215,7 +215,7 @@ impl Store {
             }
         }
         let passed = (before, state.clone());
-        self.0.prefixes.reached(id, piece.number, Some(piece.content), passed);
+        self.0.prefixes.reached(id, piece.number, piece.content, passed);
         Ok(Some(state))
     }
 

@@ -2,7 +2,7 @@
 //! first, advanced while later pieces arrive.
 //!
 //! The first piece is hashed as it arrives: what its own checksum was made of is the state after it. Where a piece arrives
-//! right after the one before it, the hash of the whole goes through its bytes as they come (`ahead`), and is noted here
+//! right after the one before it, the hash of the whole goes through its bytes with the piece's own (`ahead`), and is noted here
 //! for whoever puts the upload together; what was not hashed so is read back by `join`.
 //!
 //! Kept in memory: it is a cache, and a restart begins again. The state after every piece is kept, so that a piece that is
@@ -213,17 +213,21 @@ impl Prefixes {
         self.note(id, number, serial, |later| later.content = Some(content));
     }
 
-    /// The state after a piece that nobody follows: the first, or one that was read. `content`: if it is known to count.
+    /// The state after a piece that was read.
     pub(super) fn reached(
         &self,
         id: UploadId,
         number: u32,
-        content: Option<PieceContent>,
+        content: PieceContent,
         (before, after): (Digest, ContentHash),
     ) {
         let mut all = self.all();
         all.serials += 1;
-        let later = Later { serial: all.serials, content, hash: Hash::Passed(before, after) };
+        let later = Later {
+            serial: all.serials,
+            content: Some(content),
+            hash: Hash::Passed(before, after),
+        };
         all.change(id, |known| {
             known.later.insert(number, later);
             known.changed.send_replace(());
@@ -311,7 +315,7 @@ mod tests {
         let second = all.arrives(ID, 2);
         let mut changes = all.changes(ID);
         assert!(all.before(ID, 2).is_none() && all.before(ID, 3).is_none());
-        all.reached(ID, 1, None, (ContentHash::of(b""), of(b"abc")));
+        all.reached(ID, 1, content(1), (ContentHash::of(b""), of(b"abc")));
         assert!(changes.has_changed().unwrap());
         changes.mark_unchanged();
         assert_eq!(all.before(ID, 2).unwrap().finish(), ContentHash::of(b"abc"));
@@ -325,7 +329,7 @@ mod tests {
         all.follows(ID, 2, second, ContentHash::of(b"abc"));
         assert!(all.before(ID, 3).is_none());
         let state = of(b"abcdef");
-        all.reached(ID, 2, Some(content(2)), (ContentHash::of(b"abc"), state.clone()));
+        all.reached(ID, 2, content(2), (ContentHash::of(b"abc"), state.clone()));
         assert!(changes.has_changed().unwrap());
         assert_eq!(all.before(ID, 3).unwrap().finish(), ContentHash::of(b"abcdef"));
         prefix.push(content(2), state);

@@ -1,6 +1,6 @@
 //! Work on bytes that arrive, done on a thread of its own beside whoever receives them.
 //!
-//! What lives here: what waits to be worked on, and who does it. What does not: the work itself (`hasher`, `local::writer`),
+//! What lives here: what waits to be worked on, and who does it. What does not: the work itself (`stage`, `writer`), hashing (`crate::hasher`),
 //! and how much may wait (who hands more over asks for room before). The invariants: jobs are done in the order in which
 //! they were handed over, by one thread at a time; that thread goes on while there is something to do, and never waits for
 //! more; after an error nothing more is done, and everybody who asks is told of it.
@@ -14,7 +14,7 @@ use model::{Error, Result};
 use tokio::sync::Notify;
 
 /// Something that goes on from job to job. Its calls may block.
-pub(crate) trait Work: Send + 'static {
+pub(super) trait Work: Send + 'static {
     /// What is handed over.
     type Job: Send + 'static;
     /// What a job counts while it waits, in bytes.
@@ -24,7 +24,7 @@ pub(crate) trait Work: Send + 'static {
 }
 
 /// A work, and the jobs that wait for it. Needs the threads of a runtime.
-pub(crate) struct Relay<W: Work> {
+pub(super) struct Relay<W: Work> {
     shared: Arc<Shared<W>>,
     /// How much may wait, with what is being worked on, before there is no more room.
     waiting_max: usize,
@@ -53,19 +53,19 @@ enum Where<W> {
 }
 
 impl<W: Work> Relay<W> {
-    pub(crate) fn new(work: W, waiting_max: usize) -> Self {
+    pub(super) fn new(work: W, waiting_max: usize) -> Self {
         let inner = Inner { waiting: VecDeque::new(), bytes: 0, work: Where::Here(work) };
         let shared = Arc::new(Shared { inner: Mutex::new(inner), changed: Notify::new() });
         Self { shared, waiting_max }
     }
 
     /// Waits until more may be handed over. May be dropped and called again.
-    pub(crate) async fn room(&self) -> Result<()> {
+    pub(super) async fn room(&self) -> Result<()> {
         self.until(|inner| (inner.bytes <= self.waiting_max).then_some(())).await
     }
 
     /// Why nothing more is done, if so.
-    pub(crate) fn failed(&self) -> Option<Error> {
+    pub(super) fn failed(&self) -> Option<Error> {
         match &self.shared.lock().work {
             Where::Failed(e) => Some(e.clone()),
             Where::Here(_) | Where::Away | Where::Taken => None,
@@ -73,7 +73,7 @@ impl<W: Work> Relay<W> {
     }
 
     /// Hands a job over.
-    pub(crate) fn push(&self, job: W::Job) {
+    pub(super) fn push(&self, job: W::Job) {
         let mut inner = self.shared.lock();
         match std::mem::replace(&mut inner.work, Where::Away) {
             Where::Here(work) => {
@@ -88,17 +88,17 @@ impl<W: Work> Relay<W> {
     }
 
     /// Waits until everything is done. May be dropped and called again.
-    pub(crate) async fn idle(&self) -> Result<()> {
+    pub(super) async fn idle(&self) -> Result<()> {
         self.until(|inner| matches!(inner.work, Where::Here(_)).then_some(())).await
     }
 
     /// Waits until everything is done; the work is then the caller's. May be dropped and called again before.
-    pub(crate) async fn end(&self) -> Result<W> {
+    pub(super) async fn end(&self) -> Result<W> {
         self.until(Inner::take).await
     }
 
     /// The work, if nobody is at it.
-    pub(crate) fn take(&self) -> Option<W> {
+    pub(super) fn take(&self) -> Option<W> {
         self.shared.lock().take()
     }
 
