@@ -113,6 +113,7 @@ impl Blobs for Faulty {
     }
 }
 
+/// It cannot be followed in place, as a stage of an object store cannot.
 struct FaultyStage {
     stage: Box<dyn Stage>,
     step: Step,

@@ -26,7 +26,9 @@ pub struct ContentHash(Way);
 
 #[derive(Clone)]
 enum Way {
+    /// Where the CPU has instructions for it.
     Open(Open),
+    /// Where it has none; the state cannot be seen.
     Library(Context),
 }
 

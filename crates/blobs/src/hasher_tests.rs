@@ -1,4 +1,4 @@
-//! Tests of `hasher`.
+//! Which hash takes which part, together or apart, and when another joins.
 
 use super::*;
 

@@ -136,6 +136,7 @@ impl LocalStage {
             frames.iter().for_each(|frame| self.hasher.push(frame.clone()));
         }
         let mut hashes = self.hasher.end().await?;
+        // Before what is left to be written: the piece that comes next waits for it. What is short is hashed and written at once.
         if is_long {
             self.hasher.tell(&hashes);
         }
