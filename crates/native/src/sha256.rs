@@ -64,8 +64,8 @@ mod x86 {
         }
     }
 
-    // Written out: with indices into arrays two went at 0.64 of the rate of one hash, so at 0.69. Without AVX: the instructions have no such encoding, and beside code that
-    // had used longer registers a mix of both went at a hundredth of the rate.
+    // Written out: with indices into arrays two went at 0.64 of the rate of one hash, so at 0.69. Without AVX: the instructions
+    // have no such encoding, and beside code that had used longer registers a mix of both went at a hundredth of the rate.
     #[target_feature(enable = "sha,sse4.1,ssse3")]
     fn compress(one: &mut State, other: &mut State, blocks: &[Block]) {
         let mut both = [halves(one), halves(other)];
