@@ -17,6 +17,9 @@ use crate::{Store, landing::Followed};
 
 /// How far the hash of the whole may be behind a piece, in bytes: so much is in memory anyhow.
 const LAG_MAX: u64 = 1024 * 1024;
+/// How much of a piece is taken over while the piece before is hashed to its end: less than its stage keeps to itself meanwhile
+/// for another hash to join, and enough to go on with while more comes.
+const HELD_BYTES: u64 = 2 * 1024 * 1024;
 /// A hash that is further behind than this, in bytes, is not waited for.
 const NEAR: u64 = 32 * 1024 * 1024;
 
@@ -92,6 +95,9 @@ impl Ahead {
     /// read back what is in memory now, and would fall behind further.
     pub(super) async fn came(&mut self, bytes: u64) {
         self.came.send_replace(Came { bytes, all: false });
+        if bytes >= HELD_BYTES {
+            self.begun().await;
+        }
         let is_close = |at: &At| match *at {
             At::Awaiting | At::Joined => true,
             At::Joining => false,
@@ -104,12 +110,44 @@ impl Ahead {
         drop(self.at.wait_for(is_close).await);
     }
 
-    /// Nothing comes any more. Waits until the hash of the whole is past the piece, if it goes with the piece's own: then the
-    /// piece that comes next can begin with it.
+    /// Waits for the hash of the whole to begin with the piece, if it is about to: while the piece before is hashed to its end,
+    /// and joins then.
+    pub(super) async fn begun(&mut self) {
+        let mut changes = None;
+        loop {
+            let at = *self.at.borrow_and_update();
+            let changed = match at {
+                At::Awaiting => {
+                    let Of { store, upload, number, .. } = &self.of;
+                    let prefixes = &store.0.prefixes;
+                    // Before the question: what changes after it is not missed.
+                    let changes = changes.get_or_insert_with(|| prefixes.changes(*upload));
+                    if !prefixes.is_near(*upload, *number) {
+                        return;
+                    }
+                    tokio::select! {
+                        changed = self.at.changed() => changed,
+                        changed = changes.changed() => changed,
+                    }
+                }
+                At::Alone(0) | At::Joining => self.at.changed().await,
+                At::Alone(_) | At::Joined => return,
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Nothing comes any more. Waits while the hash of the whole joins the piece's own: from then on, whoever comes next waits for
+    /// the end of both.
     pub(super) async fn all_came(&mut self) {
         self.came.send_modify(|came| came.all = true);
-        let is_soon = |at: &At| matches!(at, At::Joining | At::Joined);
-        while is_soon(&self.at.borrow_and_update()) && self.at.changed().await.is_ok() {}
+        drop(self.at.wait_for(|at| !matches!(at, At::Joining)).await);
+        if let At::Joined = *self.at.borrow() {
+            let Of { store, upload, number, serial } = &self.of;
+            store.0.prefixes.ends(*upload, *number, *serial);
+        }
     }
 
     /// Waits until the hash of the whole is past the piece, unless it is far behind or has not begun: then the piece that

@@ -256,14 +256,14 @@ impl PieceUpload {
 
     async fn commit_now(self) -> Result<(u64, Digest)> {
         let (store, caller, mut ahead, _slot) = (self.store, self.caller, self.ahead, self.slot);
-        let (turn, landing) = (self.turn, self.landing.end(self.spec.checksum));
-        let hashed = async {
-            if let Some(ahead) = &mut ahead {
-                ahead.all_came().await;
-            }
-            drop(turn);
-        };
-        let landed = join(landing, hashed).await.0?;
+        let turn = self.turn;
+        if let Some(ahead) = &mut ahead {
+            ahead.begun().await;
+            ahead.all_came().await;
+        }
+        // What is left of it is in memory, and whoever comes next waits for its hash.
+        drop(turn);
+        let landed = self.landing.end(self.spec.checksum).await?;
         let (size, checksum) = (landed.size(), landed.digest());
         let spec = PieceSpec { len: Some(size), ..self.spec };
         let (limits, now) = (store.0.limits.multipart, store.now());

@@ -52,6 +52,8 @@ enum Hash {
     /// What is before the piece is not known yet.
     Awaiting,
     Following(Digest),
+    /// With the piece's own, of which nothing comes any more.
+    Ending(Digest),
     Passed(Digest, ContentHash),
     Lost,
 }
@@ -184,13 +186,33 @@ impl Prefixes {
         }
         match &known.later.get(&before)?.hash {
             Hash::Passed(_, state) => Some(state.clone()),
-            Hash::Awaiting | Hash::Following(_) | Hash::Lost => None,
+            Hash::Awaiting | Hash::Following(_) | Hash::Ending(_) | Hash::Lost => None,
         }
+    }
+
+    /// Whether the state before a piece is known, or will be as soon as what has come is hashed.
+    pub(super) fn is_near(&self, id: UploadId, number: u32) -> bool {
+        self.is_ending(id, number.saturating_sub(1)) || self.before(id, number).is_some()
+    }
+
+    fn is_ending(&self, id: UploadId, number: u32) -> bool {
+        let all = self.all();
+        let later = all.uploads.get(&id).and_then(|known| known.later.get(&number));
+        later.is_some_and(|later| matches!(later.hash, Hash::Ending(_)))
     }
 
     /// The hash of the whole goes through a piece that arrives, after bytes whose hash is `before`.
     pub(super) fn follows(&self, id: UploadId, number: u32, serial: u64, before: Digest) {
         self.note(id, number, serial, |later| later.hash = Hash::Following(before));
+    }
+
+    /// Nothing comes any more of a piece that the hash of the whole goes through with the piece's own.
+    pub(super) fn ends(&self, id: UploadId, number: u32, serial: u64) {
+        self.note(id, number, serial, |later| {
+            if let Hash::Following(before) = later.hash {
+                later.hash = Hash::Ending(before);
+            }
+        });
     }
 
     /// The hash of the whole is past a piece that arrived.
@@ -202,7 +224,7 @@ impl Prefixes {
     /// Nobody is at work on a piece any more: if the hash of the whole is not past it, it does not get there.
     pub(super) fn left(&self, id: UploadId, number: u32, serial: u64) {
         self.note(id, number, serial, |later| {
-            if let Hash::Following(_) = later.hash {
+            if let Hash::Following(_) | Hash::Ending(_) = later.hash {
                 later.hash = Hash::Lost;
             }
         });
@@ -241,8 +263,12 @@ impl Prefixes {
         match later {
             Some(Later { content, hash, .. }) if *content == Some(piece.content) => match hash {
                 Hash::Passed(begun, state) if *begun == before => Way::Passed(state.clone()),
-                Hash::Following(begun) if *begun == before => Way::Soon,
-                Hash::Passed(..) | Hash::Following(_) | Hash::Awaiting | Hash::Lost => Way::Read,
+                Hash::Following(begun) | Hash::Ending(begun) if *begun == before => Way::Soon,
+                Hash::Passed(..)
+                | Hash::Following(_)
+                | Hash::Ending(_)
+                | Hash::Awaiting
+                | Hash::Lost => Way::Read,
             },
             Some(_) | None => Way::Read,
         }
@@ -356,9 +382,14 @@ mod tests {
         all.landed(ID, 2, serial, content(2));
         assert!(matches!(all.way(ID, &piece(2, 2), abc), Way::Soon));
         assert!(matches!(all.way(ID, &piece(2, 2), other), Way::Read));
+        assert!(!all.is_near(ID, 3));
+        all.ends(ID, 2, serial);
+        assert!(all.is_near(ID, 3) && all.before(ID, 3).is_none() && !all.is_near(ID, 4));
+        assert!(matches!(all.way(ID, &piece(2, 2), abc), Way::Soon));
         let after = || Chained { before: abc, hash: of(b"abcdef") };
         all.passed(ID, 2, serial, after());
         all.left(ID, 2, serial);
+        assert!(all.is_near(ID, 3));
         let Way::Passed(state) = all.way(ID, &piece(2, 2), abc) else { panic!("it is past it") };
         assert_eq!(state.finish(), ContentHash::of(b"abcdef"));
         assert!(matches!(all.way(ID, &piece(2, 3), abc), Way::Read), "sent again");
@@ -370,7 +401,9 @@ mod tests {
         assert!(matches!(all.way(ID, &piece(2, 2), abc), Way::Read), "another is on its way");
         all.follows(ID, 2, again, abc);
         all.landed(ID, 2, again, content(3));
+        all.ends(ID, 2, again);
         all.left(ID, 2, again);
+        assert!(!all.is_near(ID, 3));
         assert!(matches!(all.way(ID, &piece(2, 3), abc), Way::Read), "it did not get there");
     }
 

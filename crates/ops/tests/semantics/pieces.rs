@@ -44,6 +44,14 @@ impl Sending {
         Self { bench, caller, id, joiner: None }
     }
 
+    /// Over a store whose stages cannot be read as they are written.
+    async fn begin_unfollowed(name: &str) -> Self {
+        let wrap = |blobs| {
+            Arc::new(Faulty::new(blobs, Arc::new(|_| Poll::Ready(Ok(()))))) as Arc<dyn Blobs>
+        };
+        Self::begin_in(Bench::over(Limits::default(), wrap), name).await
+    }
+
     fn join(&mut self) {
         let store = self.bench.store.clone();
         self.joiner = Some(tokio::spawn(async move { store.join_multiparts().await }));
@@ -143,12 +151,37 @@ async fn pieces_in_order_are_not_read_again() {
 /// Where what arrives cannot be read, as over an object store, the hash of the whole goes along from a piece's first byte on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_are_they_where_nothing_can_be_read_as_it_comes() {
-    // Its stages cannot be followed.
-    let wrap =
-        |blobs| Arc::new(Faulty::new(blobs, Arc::new(|_| Poll::Ready(Ok(()))))) as Arc<dyn Blobs>;
-    let bench = Bench::over(Limits::default(), wrap);
     let lens = [2_500_000, 5_000, 4_000_000, 300_000, 70_000];
-    are_not_read_again(Sending::begin_in(bench, "f").await, lens).await;
+    are_not_read_again(Sending::begin_unfollowed("f").await, lens).await;
+}
+
+/// Nor where each comes while the one before is hashed to its end.
+#[tokio::test]
+async fn nor_are_pieces_that_follow_each_other_closely() {
+    let mut sending = Sending::begin_unfollowed("f").await;
+    let mut chance = Chance::new(seed());
+    let pieces =
+        [3_500_000, 2_500_000, 70_000, 4_000_000, 2_200_000, 5_000].map(|len| chance.bytes(len));
+    let mut last: Option<JoinHandle<model::Result<(u64, Digest)>>> = None;
+    for (number, bytes) in (1..).zip(&pieces) {
+        let mut piece = sending.open(number).await;
+        for frame in bytes.chunks(100_000) {
+            piece.write(Bytes::copy_from_slice(frame)).await.unwrap();
+        }
+        let before = last.replace(tokio::spawn(piece.commit()));
+        // All on one thread: from here on this piece only waits, for its hash or for the one before.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        if let Some(before) = before {
+            before.await.unwrap().unwrap();
+        }
+    }
+    last.unwrap().await.unwrap().unwrap();
+    spoil(&sending.bench.dir.path().join("blobs"));
+    sending.join();
+    assert_eq!(sending.end().await, UploadState::Success);
+    assert_eq!(sending.checksum("f").await, sha256(&pieces.concat()));
 }
 
 /// Several at the same time, some sent again, some given up in the middle.
