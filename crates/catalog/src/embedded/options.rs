@@ -22,6 +22,11 @@ const MIB: u64 = 1 << 20;
 /// Blocks of tables that are scanned; the others have RocksDB's 4 KiB.
 const SCANNED_BLOCK_BYTES: usize = 16 << 10;
 
+/// In such steps memtables take memory, each of a dozen families by itself; RocksDB's are a megabyte, of which most have no use.
+const ARENA_BLOCK_BYTES: usize = 256 << 10;
+/// What waits to be written to a table or a log, of each that is open: some logs are while their tables are written.
+const FILE_BUFFER_BYTES: u64 = 256 << 10;
+
 /// What an operator may have a reason to change; all in bytes, or bytes a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -90,6 +95,7 @@ impl Options {
         db.set_paranoid_checks(true);
         db.set_db_write_buffer_size(self.memtable_bytes);
         db.set_max_total_wal_size(self.log_bytes);
+        db.set_writable_file_max_buffer_size(FILE_BUFFER_BYTES);
         db.set_max_background_jobs(2);
         db.set_ratelimiter(self.background_bytes_per_second, 100_000, 10);
         // Write-back in small steps, so that the log's sync does not wait behind a table's worth of dirty pages.
@@ -158,6 +164,7 @@ impl Options {
         cf.set_compression_type(DBCompressionType::Lz4);
         cf.set_level_compaction_dynamic_level_bytes(true);
         cf.set_write_buffer_size(8 << 20);
+        cf.set_arena_block_size(ARENA_BLOCK_BYTES);
         if family == Family::Inline {
             // Content is nearly all that is written. Memtables become blob files of their size, and logs are about as long: longer
             // ones save merging, shorter ones memory and the time that a file system takes to free them, for which every sync waits.

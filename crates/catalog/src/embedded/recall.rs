@@ -78,9 +78,15 @@ impl Recall {
         same.then_some(row.value)
     }
 
-    /// Remembers a row that such a read has found.
+    /// Remembers a row that such a read has found. Not content; and not that there is no such name: every upload of a new one
+    /// asks for that once, just before it is written, and where somebody asks again a filter knows it nearly as soon.
     pub(super) fn keep(&self, family: Family, key: &[u8], value: Option<&[u8]>, since: u64) {
-        if family == Family::Inline || value.is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
+        let is_worth = match family {
+            Family::Inline => false,
+            Family::Names => value.is_some(),
+            _ => true,
+        };
+        if !is_worth || value.is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
             return;
         }
         let place = crate::witness::place(family as u8, key);
@@ -108,18 +114,26 @@ mod tests {
         let stamps = Stamps::new();
         let recall = Recall::new(8 << 20, Arc::clone(&stamps));
         recall.keep(NAMES, b"k", Some(b"v"), stamps.finished());
-        recall.keep(NAMES, b"absent", None, stamps.finished());
+        recall.keep(Family::Meta, b"absent", None, stamps.finished());
         assert_eq!(
             recall.get(NAMES, b"k", stamps.finished()),
             Some(Some(Bytes::from_static(b"v")))
         );
-        assert_eq!(recall.get(NAMES, b"absent", stamps.finished()), Some(None));
+        assert_eq!(recall.get(Family::Meta, b"absent", stamps.finished()), Some(None));
         write(&stamps, b"other");
         assert!(recall.get(NAMES, b"k", stamps.finished()).is_some());
         let group = stamps.begin([(NAMES as u8, &b"k"[..])].into_iter());
         assert!(recall.get(NAMES, b"k", stamps.finished()).is_none(), "it is being written");
         stamps.end(group);
         assert!(recall.get(NAMES, b"k", stamps.finished()).is_none());
+    }
+
+    #[test]
+    fn names_that_are_not_there_are_not_remembered() {
+        let stamps = Stamps::new();
+        let recall = Recall::new(8 << 20, Arc::clone(&stamps));
+        recall.keep(NAMES, b"new", None, stamps.finished());
+        assert!(recall.rows.is_empty() && recall.get(NAMES, b"new", stamps.finished()).is_none());
     }
 
     #[test]
