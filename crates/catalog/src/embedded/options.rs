@@ -24,6 +24,9 @@ const SCANNED_BLOCK_BYTES: usize = 16 << 10;
 
 /// In such steps memtables take memory, each of a dozen families by itself; RocksDB's are a megabyte, of which most have no use.
 const ARENA_BLOCK_BYTES: usize = 256 << 10;
+/// Memtables of a family, the one that is filled included, before writes wait for one to be a table. Memory is bounded for all
+/// families together: with RocksDB's two, a short one was full before the one before was written, and uploads waited 0.1 s for that.
+const WRITE_BUFFERS_MAX: i32 = 4;
 /// What waits to be written to a table or a log, of each that is open: some logs are while their tables are written.
 const FILE_BUFFER_BYTES: u64 = 256 << 10;
 
@@ -165,6 +168,7 @@ impl Options {
         cf.set_level_compaction_dynamic_level_bytes(true);
         cf.set_write_buffer_size(8 << 20);
         cf.set_arena_block_size(ARENA_BLOCK_BYTES);
+        cf.set_max_write_buffer_number(WRITE_BUFFERS_MAX);
         if family == Family::Inline {
             // Content is nearly all that is written. Memtables become blob files of their size, and logs are about as long: longer
             // ones save merging, shorter ones memory and the time that a file system takes to free them, for which every sync waits.
