@@ -167,7 +167,11 @@ impl Prefixes {
         all.serials += 1;
         let serial = all.serials;
         let later = Later { serial, content: None, hash: Hash::Awaiting };
-        all.change(id, |known| _ = known.later.insert(number, later));
+        all.change(id, |known| {
+            known.later.insert(number, later);
+            // Whoever waits for one that was sent under this number before waits for nothing now.
+            known.changed.send_replace(());
+        });
         serial
     }
 
@@ -395,7 +399,9 @@ mod tests {
         assert!(matches!(all.way(ID, &piece(2, 3), abc), Way::Read), "sent again");
         assert!(matches!(all.way(ID, &piece(2, 2), other), Way::Read), "the first was sent again");
         assert!(matches!(all.way(ID, &piece(3, 2), abc), Way::Read));
+        let changes = all.changes(ID);
         let again = all.arrives(ID, 2);
+        assert!(changes.has_changed().unwrap() && !all.is_near(ID, 3), "who waits is told");
         all.landed(ID, 2, serial, content(2));
         all.passed(ID, 2, serial, after());
         assert!(matches!(all.way(ID, &piece(2, 2), abc), Way::Read), "another is on its way");
