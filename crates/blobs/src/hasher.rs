@@ -34,7 +34,7 @@ const APART_BYTES: usize = 3 * 512 * 1024;
 /// The one that is ahead goes on while so much waits for it. Otherwise the other gets there, and they go on together.
 const AHEAD_BYTES: usize = 512 * 1024;
 /// How much a stage keeps to itself while another hash is expected to join: what comes while the blob before is hashed to its end.
-const EXPECTING_BYTES_MAX: usize = 3 * 1024 * 1024;
+pub const EXPECTING_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// Each needs a core then, and so does whoever receives and writes.
 static MAY_GO_APART: LazyLock<bool> =

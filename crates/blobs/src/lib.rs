@@ -24,7 +24,7 @@ use bytes::Bytes;
 use model::{AccountId, BlobId, Digest, Result, Time};
 
 pub use hash::ContentHash;
-pub use hasher::{Chain, Chained, Hasher, Hashes};
+pub use hasher::{Chain, Chained, EXPECTING_BYTES_MAX, Hasher, Hashes};
 pub use local::{Local, LocalOptions};
 pub use object::Object;
 

@@ -81,12 +81,11 @@ impl Recall {
     /// Remembers a row that such a read has found. Not content; and not that there is no such name: every upload of a new one
     /// asks for that once, just before it is written, and where somebody asks again a filter knows it nearly as soon.
     pub(super) fn keep(&self, family: Family, key: &[u8], value: Option<&[u8]>, since: u64) {
-        let is_worth = match family {
-            Family::Inline => false,
-            Family::Names => value.is_some(),
-            _ => true,
+        let is_worth = match (family, value) {
+            (Family::Inline, _) | (Family::Names, None) => false,
+            (_, value) => value.is_none_or(|value| value.len() <= VALUE_BYTES_MAX),
         };
-        if !is_worth || value.is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
+        if !is_worth {
             return;
         }
         let place = crate::witness::place(family as u8, key);

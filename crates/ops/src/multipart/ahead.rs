@@ -17,9 +17,9 @@ use crate::{Store, landing::Followed};
 
 /// How far the hash of the whole may be behind a piece, in bytes: so much is in memory anyhow.
 const LAG_MAX: u64 = 1024 * 1024;
-/// How much of a piece is taken over while the piece before is hashed to its end: less than its stage keeps to itself meanwhile
-/// for another hash to join, and enough to go on with while more comes.
-const HELD_BYTES: u64 = 2 * 1024 * 1024;
+/// How much of a piece is taken over while the piece before is hashed to its end: enough to go on with while more comes, and no
+/// more than its stage keeps to itself meanwhile, with a frame on top.
+const HELD_BYTES: u64 = blobs::EXPECTING_BYTES_MAX as u64 * 2 / 3;
 /// A hash that is further behind than this, in bytes, is not waited for.
 const NEAR: u64 = 32 * 1024 * 1024;
 
@@ -96,7 +96,7 @@ impl Ahead {
     pub(super) async fn came(&mut self, bytes: u64) {
         self.came.send_replace(Came { bytes, all: false });
         if bytes >= HELD_BYTES {
-            self.begun().await;
+            self.hold().await;
         }
         let is_close = |at: &At| match *at {
             At::Awaiting | At::Joined => true,
@@ -112,7 +112,7 @@ impl Ahead {
 
     /// Waits for the hash of the whole to begin with the piece, if it is about to: while the piece before is hashed to its end,
     /// and joins then.
-    pub(super) async fn begun(&mut self) {
+    pub(super) async fn hold(&mut self) {
         let mut changes = None;
         loop {
             let at = *self.at.borrow_and_update();

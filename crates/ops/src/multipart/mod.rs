@@ -258,7 +258,7 @@ impl PieceUpload {
         let (store, caller, mut ahead, _slot) = (self.store, self.caller, self.ahead, self.slot);
         let turn = self.turn;
         if let Some(ahead) = &mut ahead {
-            ahead.begun().await;
+            ahead.hold().await;
             ahead.all_came().await;
         }
         // What is left of it is in memory, and whoever comes next waits for its hash.

@@ -51,9 +51,11 @@ struct Later {
 enum Hash {
     /// What is before the piece is not known yet.
     Awaiting,
-    Following(Digest),
-    /// With the piece's own, of which nothing comes any more.
-    Ending(Digest),
+    /// `is_ending`: with the piece's own, of which nothing comes any more.
+    Following {
+        before: Digest,
+        is_ending: bool,
+    },
     Passed(Digest, ContentHash),
     Lost,
 }
@@ -190,7 +192,7 @@ impl Prefixes {
         }
         match &known.later.get(&before)?.hash {
             Hash::Passed(_, state) => Some(state.clone()),
-            Hash::Awaiting | Hash::Following(_) | Hash::Ending(_) | Hash::Lost => None,
+            Hash::Awaiting | Hash::Following { .. } | Hash::Lost => None,
         }
     }
 
@@ -202,19 +204,21 @@ impl Prefixes {
     fn is_ending(&self, id: UploadId, number: u32) -> bool {
         let all = self.all();
         let later = all.uploads.get(&id).and_then(|known| known.later.get(&number));
-        later.is_some_and(|later| matches!(later.hash, Hash::Ending(_)))
+        later.is_some_and(|later| matches!(later.hash, Hash::Following { is_ending: true, .. }))
     }
 
     /// The hash of the whole goes through a piece that arrives, after bytes whose hash is `before`.
     pub(super) fn follows(&self, id: UploadId, number: u32, serial: u64, before: Digest) {
-        self.note(id, number, serial, |later| later.hash = Hash::Following(before));
+        self.note(id, number, serial, |later| {
+            later.hash = Hash::Following { before, is_ending: false };
+        });
     }
 
     /// Nothing comes any more of a piece that the hash of the whole goes through with the piece's own.
     pub(super) fn ends(&self, id: UploadId, number: u32, serial: u64) {
         self.note(id, number, serial, |later| {
-            if let Hash::Following(before) = later.hash {
-                later.hash = Hash::Ending(before);
+            if let Hash::Following { is_ending, .. } = &mut later.hash {
+                *is_ending = true;
             }
         });
     }
@@ -228,7 +232,7 @@ impl Prefixes {
     /// Nobody is at work on a piece any more: if the hash of the whole is not past it, it does not get there.
     pub(super) fn left(&self, id: UploadId, number: u32, serial: u64) {
         self.note(id, number, serial, |later| {
-            if let Hash::Following(_) | Hash::Ending(_) = later.hash {
+            if let Hash::Following { .. } = later.hash {
                 later.hash = Hash::Lost;
             }
         });
@@ -267,12 +271,10 @@ impl Prefixes {
         match later {
             Some(Later { content, hash, .. }) if *content == Some(piece.content) => match hash {
                 Hash::Passed(begun, state) if *begun == before => Way::Passed(state.clone()),
-                Hash::Following(begun) | Hash::Ending(begun) if *begun == before => Way::Soon,
-                Hash::Passed(..)
-                | Hash::Following(_)
-                | Hash::Ending(_)
-                | Hash::Awaiting
-                | Hash::Lost => Way::Read,
+                Hash::Following { before: begun, .. } if *begun == before => Way::Soon,
+                Hash::Passed(..) | Hash::Following { .. } | Hash::Awaiting | Hash::Lost => {
+                    Way::Read
+                }
             },
             Some(_) | None => Way::Read,
         }
